@@ -1,0 +1,1 @@
+"""Any face model in ONNX, with its card."""

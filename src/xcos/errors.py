@@ -1,0 +1,157 @@
+"""Everything that can go wrong, as types with stable codes.
+
+::
+
+    XcosError
+    ├── UsageError            the request itself is wrong           (command line: exit 2)
+    │   ├── InvalidArgument         invalid_argument
+    │   ├── InvalidPairList         invalid_pair_list
+    │   ├── UnsupportedFmr          unsupported_fmr
+    │   ├── InvalidCard             invalid_card
+    │   └── IncompatibleTemplates   incompatible_templates
+    ├── InputRefused          a photo cannot be used                (command line: exit 4)
+    │   ├── UnreadableSource        unreadable_source
+    │   ├── UnsupportedFormat       unsupported_format
+    │   ├── CorruptImage            corrupt_image
+    │   ├── ImageTooLarge           too_large
+    │   ├── InvalidPixels           invalid_pixels
+    │   ├── NoFace                  no_face
+    │   ├── MultipleFaces           multiple_faces
+    │   ├── NoSuchFace              no_such_face
+    │   └── InvalidTemplate         invalid_template
+    └── InstallationError     this installation cannot do it        (command line: exit 5)
+        ├── WeightsMissing          weights_missing
+        └── WeightsMismatch         weights_mismatch
+
+A message is one sentence group that says what came, what was wanted and what to do. ``details`` holds the
+same facts as plain JSON values. The code is part of the public interface: it does not change.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+Detail = str | int | float | bool | None | list[str] | list[float]
+
+
+class XcosError(Exception):
+    """Root of all errors raised on purpose by this package."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, **details: Detail) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+    def to_dict(self) -> dict[str, object]:
+        """``{"error": {"code", "message", "details"}}``, the form every interface prints."""
+        return {"error": {"code": self.code, "message": self.message, "details": self.details}}
+
+
+class UsageError(XcosError):
+    """The request itself is wrong; another request would work."""
+
+
+class InvalidArgument(UsageError, ValueError):
+    """An argument has the wrong type, shape or range."""
+
+    code = "invalid_argument"
+
+
+class InvalidPairList(UsageError):
+    """A list of pairs cannot be read; the message names the line."""
+
+    code = "invalid_pair_list"
+
+
+class UnsupportedFmr(UsageError):
+    """The calibration data cannot support a threshold at the requested false match rate."""
+
+    code = "unsupported_fmr"
+
+
+class InvalidCard(UsageError):
+    """A weight card or calibration card is incomplete, altered or made for something else."""
+
+    code = "invalid_card"
+
+
+class IncompatibleTemplates(UsageError):
+    """Templates of different models, which must not be compared."""
+
+    code = "incompatible_templates"
+
+
+class InputRefused(XcosError):
+    """A photo cannot be used."""
+
+
+class UnreadableSource(InputRefused):
+    """The path is missing, is not a regular file or may not be read."""
+
+    code = "unreadable_source"
+
+
+class UnsupportedFormat(InputRefused):
+    """The bytes are not one of the image formats read here."""
+
+    code = "unsupported_format"
+
+
+class CorruptImage(InputRefused):
+    """The bytes begin like an image but cannot be decoded."""
+
+    code = "corrupt_image"
+
+
+class ImageTooLarge(InputRefused):
+    """More bytes or pixels than allowed; found before decoding."""
+
+    code = "too_large"
+
+
+class InvalidPixels(InputRefused):
+    """An array or pixel format that has no documented conversion to RGB."""
+
+    code = "invalid_pixels"
+
+
+class NoFace(InputRefused):
+    """The detector found no face."""
+
+    code = "no_face"
+
+
+class MultipleFaces(InputRefused):
+    """Several faces where exactly one was asked for."""
+
+    code = "multiple_faces"
+
+
+class NoSuchFace(InputRefused):
+    """The face asked for by index does not exist."""
+
+    code = "no_such_face"
+
+
+class InvalidTemplate(InputRefused):
+    """A template that is not finite or has no direction (all zero)."""
+
+    code = "invalid_template"
+
+
+class InstallationError(XcosError):
+    """This installation cannot do what was asked; the photo and the request may be fine."""
+
+
+class WeightsMissing(InstallationError):
+    """A weight file is not where it should be."""
+
+    code = "weights_missing"
+
+
+class WeightsMismatch(InstallationError):
+    """A weight file is not the one that was published; it was not loaded."""
+
+    code = "weights_mismatch"

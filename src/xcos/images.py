@@ -1,0 +1,317 @@
+"""Any source → upright sRGB photo, size bounded before decoding.
+
+One documented rule per kind of input (the catalogue of hostile and odd inputs is tested in
+``tests/test_hostile.py``):
+
+=====================  ==============================================================================
+input                  rule
+=====================  ==============================================================================
+format                 decided by the bytes: JPEG, PNG, WebP, BMP, TIFF; the file's name does not count
+size                   refused before decoding above ``max_pixels``, 20,000 px a side or 200 MB of file
+EXIF orientation       applied; a missing, broken or invalid tag means upright
+several frames         the first
+palette, 1 bit, gray   expanded to RGB
+alpha                  composited over mid-gray (128)
+16 bit                 scaled to 8 (divided by 257, rounded), never clipped
+float                  accepted in files only, where all values are finite and in 0…1; scaled by 255
+CMYK, YCCK, Lab        through the embedded ICC profile; without one by the plain formula (Lab: as D50)
+ICC profile            converted to sRGB, perceptual; a profile that cannot be read is ignored
+=====================  ==============================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xcos.errors import (
+    CorruptImage,
+    ImageTooLarge,
+    InvalidArgument,
+    InvalidPixels,
+    UnreadableSource,
+    UnsupportedFormat,
+)
+from xcos.types import Photo, Pixels
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | Picture | NDArray[np.generic]"
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+MAX_PIXELS = 50_000_000
+MAX_SIDE = 20_000
+MAX_BYTES = 200_000_000
+MID_GRAY = (128, 128, 128)
+
+
+def read_image(
+    source: ImageSource,
+    *,
+    color: Literal["rgb", "bgr"] = "rgb",
+    max_pixels: int = MAX_PIXELS,
+) -> Photo:
+    """The upright sRGB photo in a path, bytes, binary file, PIL picture or array.
+
+    Arrays are ``(H, W, 3)`` or ``(H, W, 4)`` in the order that ``color`` names, or gray ``(H, W)``; of type
+    uint8, or uint16 which is scaled. ``color`` speaks of arrays only. The source is never changed.
+    Raises a subclass of :class:`xcos.errors.InputRefused` for anything that cannot be read by the rules of
+    this module.
+    """
+    from PIL import Image as pil
+
+    if color not in ("rgb", "bgr"):
+        raise InvalidArgument(f"color must be 'rgb' or 'bgr', got {color!r}", color=str(color))
+    if isinstance(source, np.ndarray):
+        return _photo_of_array(source, color, max_pixels)
+    if isinstance(source, pil.Image):
+        _bound(source.size, max_pixels)
+        return _photo_of_pixels(_upright_rgb(source), "picture")
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _photo_of_bytes(bytes(source), "", max_pixels)
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        return _photo_of_bytes(_file_bytes(path), path.name, max_pixels)
+    if hasattr(source, "read"):
+        return _photo_of_bytes(_stream_bytes(source), "", max_pixels)
+    raise InvalidArgument(
+        f"cannot read an image from {type(source).__name__}; pass a path, bytes, a binary file, "
+        "a PIL picture or an array",
+        type=type(source).__name__,
+    )
+
+
+def _file_bytes(path: Path) -> bytes:
+    shown = _shown(path)
+    try:
+        # Non-blocking, so that opening a FIFO returns at once instead of waiting for a writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UnreadableSource(f"cannot open {shown}: {reason}; give the path of an image file", path=shown) from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UnreadableSource(f"{shown} is not a regular file; give the path of an image file", path=shown)
+        return _stream_bytes(file)
+
+
+def _shown(path: Path) -> str:
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _stream_bytes(file: BinaryIO) -> bytes:
+    content = file.read(MAX_BYTES + 1)
+    if not isinstance(content, bytes):
+        raise InvalidArgument("the file gives text; open it in binary mode ('rb')")
+    if len(content) > MAX_BYTES:
+        raise ImageTooLarge(f"the file has more than {MAX_BYTES:,} bytes; give a smaller one", max_bytes=MAX_BYTES)
+    return content
+
+
+def _photo_of_bytes(content: bytes, name: str, max_pixels: int) -> Photo:
+    from PIL import Image as pil
+
+    with warnings.catch_warnings():
+        # Odd metadata makes Pillow warn; size is bounded here, before decoding, by our own limit.
+        warnings.simplefilter("ignore")
+        try:
+            picture = pil.open(io.BytesIO(content), formats=FORMATS)
+        except pil.UnidentifiedImageError as error:
+            raise _unidentified(content) from error
+        except pil.DecompressionBombError as error:
+            raise ImageTooLarge(f"the image is too large: {error}", max_pixels=max_pixels) from error
+        except Exception as error:  # a decoder may raise anything on hostile headers
+            raise _corrupt(error) from error
+        with picture:
+            _bound(picture.size, max_pixels)
+            try:
+                pixels = _upright_rgb(picture)
+            except InvalidPixels:
+                raise
+            except Exception as error:
+                raise _corrupt(error) from error
+            kind = "JPEG" if picture.format == "MPO" else str(picture.format)
+    return Photo(pixels, hashlib.sha256(content).hexdigest(), kind, name)
+
+
+def _bound(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels or max(size) > MAX_SIDE:
+        raise ImageTooLarge(
+            f"the image is {width:,} × {height:,} pixels; at most {max_pixels:,} pixels and {MAX_SIDE:,} a side "
+            "are read: give a smaller copy",
+            width=width,
+            height=height,
+            max_pixels=max_pixels,
+        )
+
+
+_SIGNATURES = (
+    (b"GIF8", "GIF"),
+    (b"%PDF", "PDF"),
+    (b"%!PS", "EPS"),
+    (b"<svg", "SVG"),
+    (b"<?xml", "XML or SVG"),
+    (b"<!DOCTYPE", "HTML"),
+    (b"<html", "HTML"),
+    (b"8BPS", "Photoshop"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (b"\x00\x00\x00\x0cjP", "JPEG 2000"),
+    (b"PK\x03\x04", "ZIP"),
+)
+
+
+def _unidentified(content: bytes) -> UnsupportedFormat | CorruptImage:
+    if content[:3] == b"\xff\xd8\xff" or content[:8] == b"\x89PNG\r\n\x1a\n" or content[8:12] == b"WEBP":
+        return CorruptImage("the file begins like an image but its header is broken; give an intact copy")
+    found = next((name for magic, name in _SIGNATURES if content.startswith(magic)), "")
+    if content[4:8] == b"ftyp":
+        found = {b"avif": "AVIF", b"avis": "AVIF"}.get(content[8:12], "HEIC or another ISO media file")
+    seen = "an empty file" if not content else f"a {found} file" if found else "not an image known here"
+    return UnsupportedFormat(
+        f"this is {seen}, judged by its bytes; JPEG, PNG, WebP, BMP and TIFF are read: convert it first",
+        found=found or None,
+        formats=list(FORMATS),
+    )
+
+
+def _corrupt(error: Exception) -> CorruptImage:
+    return CorruptImage(
+        f"the image cannot be decoded ({type(error).__name__}: {str(error)[:200]}); give an intact copy",
+        cause=type(error).__name__,
+    )
+
+
+def _upright_rgb(picture: Picture) -> Pixels:
+    """Upright, in sRGB; the caller has bounded the size. A file just opened stands at its first frame."""
+    picture.load()
+    turn = _orientation(picture)
+    rgb = _to_rgb(picture)
+    if turn is not None:
+        rgb = rgb.transpose(turn)
+    return np.array(rgb, np.uint8)
+
+
+def _orientation(picture: Picture) -> Literal[0, 1, 2, 3, 4, 5, 6] | None:
+    """PIL transposition of EXIF tag 274; broken metadata means upright, as does an invalid value."""
+    try:
+        value = picture.getexif().get(274, 1)
+    except Exception:
+        return None
+    # FLIP_LEFT_RIGHT 0, FLIP_TOP_BOTTOM 1, ROTATE_90 2, ROTATE_180 3, ROTATE_270 4, TRANSPOSE 5, TRANSVERSE 6
+    turns: dict[object, Literal[0, 1, 2, 3, 4, 5, 6]] = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+    return turns.get(value)
+
+
+def _to_rgb(picture: Picture) -> Picture:
+    from PIL import Image as pil
+
+    picture = _eight_bit(picture)
+    if picture.mode == "P":
+        picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
+    if picture.mode in ("La", "RGBa"):
+        picture = picture.convert("LA" if picture.mode == "La" else "RGBA")
+    if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
+        layers = picture.convert("RGBA")
+        colors = _to_srgb(layers.convert("RGB"), picture.info.get("icc_profile"))
+        ground = pil.new("RGB", picture.size, MID_GRAY)
+        ground.paste(colors, mask=layers.getchannel("A"))
+        return ground
+    if picture.mode == "1":
+        picture = picture.convert("L")
+    return _to_srgb(picture, picture.info.get("icc_profile")).convert("RGB")
+
+
+def _eight_bit(picture: Picture) -> Picture:
+    """16-bit and float pictures as 8-bit gray; others unchanged."""
+    from PIL import Image as pil
+
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        values = np.asarray(picture).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise InvalidPixels(
+                f"integer pixels run from {values.min()} to {values.max()}; 16 bit means 0…65535: convert first"
+            )
+        return pil.fromarray(_scaled(values))
+    if picture.mode == "F":
+        levels = np.asarray(picture)
+        if not np.isfinite(levels).all() or levels.min() < 0 or levels.max() > 1:
+            raise InvalidPixels("float pixels must be finite and in 0…1; scale the image first")
+        return pil.fromarray(np.rint(levels * 255).astype(np.uint8))
+    return picture
+
+
+def _scaled(values: NDArray[np.integer]) -> Pixels:
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _to_srgb(picture: Picture, profile: object) -> Picture:
+    """The picture through its ICC profile; unchanged where there is none or it cannot be used."""
+    if picture.mode == "LAB":
+        return _lab_to_srgb(picture)
+    if not isinstance(profile, bytes) or picture.mode not in ("RGB", "L", "CMYK"):
+        return picture
+    from PIL import ImageCms as cms
+
+    try:
+        source = cms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in cms.getProfileDescription(source):
+            return picture
+        converted = cms.profileToProfile(picture, source, cms.createProfile("sRGB"), outputMode="RGB")
+    except (cms.PyCMSError, OSError, ValueError, TypeError):
+        return picture
+    return picture if converted is None else converted
+
+
+def _lab_to_srgb(picture: Picture) -> Picture:
+    from PIL import ImageCms as cms
+
+    converted = cms.profileToProfile(
+        picture, cms.createProfile("LAB"), cms.createProfile("sRGB"), outputMode="RGB"
+    )
+    if converted is None:
+        raise InvalidPixels("Lab pixels could not be converted; save the image as RGB")
+    return converted
+
+
+def _photo_of_array(array: NDArray[np.generic], color: Literal["rgb", "bgr"], max_pixels: int) -> Photo:
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        hint = "; move the channels last" if array.ndim == 3 and array.shape[0] in (1, 3, 4) else ""
+        raise InvalidPixels(
+            f"an array must be (H, W), (H, W, 3) or (H, W, 4), got {array.shape}{hint}", shape=str(array.shape)
+        )
+    if 0 in array.shape:
+        raise InvalidPixels(f"the array has no pixels: {array.shape}", shape=str(array.shape))
+    if array.dtype not in (np.uint8, np.uint16):
+        raise InvalidPixels(
+            f"an array must be uint8, or uint16 which is scaled, got {array.dtype}; floats: (x * 255).round()"
+            ".astype('uint8') if they run from 0 to 1",
+            dtype=str(array.dtype),
+        )
+    _bound((array.shape[1], array.shape[0]), max_pixels)
+    pixels: Pixels = _scaled(array) if array.dtype == np.uint16 else array.astype(np.uint8)  # type: ignore[arg-type]
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    if color == "bgr":
+        pixels = pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]
+    if pixels.shape[2] == 4:
+        opacity = pixels[:, :, 3:].astype(np.float32) / 255
+        mixed = pixels[:, :, :3] * opacity + np.float32(MID_GRAY[0]) * (1 - opacity)
+        pixels = np.rint(mixed).astype(np.uint8)
+    return _photo_of_pixels(np.ascontiguousarray(pixels), "array")
+
+
+def _photo_of_pixels(pixels: Pixels, kind: str) -> Photo:
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return Photo(pixels, digest.hexdigest(), kind)

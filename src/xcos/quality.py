@@ -1,0 +1,120 @@
+"""What a face crop offers to a comparison, and the limits below which no decision should rest on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xcos.types import AlignedFace, CropTemplate, Floats, Quality, Reals, Reason, Side
+
+
+def measure_quality(face: AlignedFace) -> Quality:
+    """Size, sharpness, exposure, pose and fit of one aligned face; costs well under a millisecond."""
+    gray = _face_gray(face)
+    yaw, pitch = _pose(face.face.landmarks, face.template)
+    across = face.face.landmarks[1] - face.face.landmarks[0]
+    return Quality(
+        inter_eye=face.face.inter_eye,
+        sharpness=_sharpness(gray),
+        brightness=float(gray.mean()),
+        contrast=float(gray.std()),
+        yaw=yaw,
+        pitch=pitch,
+        roll=float(np.degrees(np.arctan2(across[1], across[0]))),
+        residual=face.residual,
+        outside=face.outside,
+    )
+
+
+def _face_gray(face: AlignedFace) -> Floats:
+    """Grey values 0…1 of the box around the landmarks, half an eye distance wider."""
+    points, margin = face.template.points, face.template.inter_eye / 2
+    left, top = np.maximum(points.min(axis=0) - margin, 0).astype(int)
+    right, bottom = (points.max(axis=0) + margin).astype(int)
+    patch = face.crop[top:bottom, left:right].astype(np.float32)
+    return patch @ np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
+
+
+def _sharpness(gray: Floats) -> float:
+    """Share of the gradient that a 3 × 3 blur takes away (after Crete et al. 2007): blurring the blurred is idle."""
+    rows = gray[:-2] + gray[1:-1] + gray[2:]
+    blurred = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
+    before, after = _gradient(gray[1:-1, 1:-1]), _gradient(blurred)
+    return max(0.0, 1 - after / before) if before > 0 else 0.0
+
+
+def _gradient(gray: Floats) -> float:
+    return float(np.abs(gray[1:] - gray[:-1]).mean() + np.abs(gray[:, 1:] - gray[:, :-1]).mean())
+
+
+def _pose(landmarks: Reals, template: CropTemplate) -> tuple[float, float]:
+    """Yaw and pitch signs of the nose within the frame of eyes and mouth, freed of roll and scale."""
+    yaw, height = _nose(landmarks)
+    _, usual = _nose(template.points)
+    return yaw, height - usual
+
+
+def _nose(landmarks: Reals) -> tuple[float, float]:
+    eyes, mouth = landmarks[:2].mean(axis=0), landmarks[3:].mean(axis=0)
+    across = landmarks[1] - landmarks[0]
+    down = mouth - eyes
+    offset = landmarks[2] - eyes
+    # Solve offset = x·across/2 + y·down: x is the nose's place between the eyes, y between eyes and mouth.
+    system = np.stack([across / 2, down], axis=1)
+    if abs(np.linalg.det(system)) < 1e-9:
+        return 1.0, 1.0
+    x, y = np.linalg.solve(system, offset)
+    return float(np.clip(x, -1, 1)), float(np.clip(y, -1, 2))
+
+
+@dataclass(frozen=True)
+class QualityLimits:
+    """Below or beyond these a decision is inconclusive.
+
+    Set where errors were seen to rise when photos of LFW's development people were degraded step by step
+    (``python benchmarks/quality_limits.py`` prints the curve); they are reasons for doubt, not measurements
+    of a person.
+    """
+
+    inter_eye: float = 14.0
+    sharpness: float = 0.10
+    darkest: float = 0.10
+    brightest: float = 0.90
+    contrast: float = 0.04
+    yaw: float = 0.75
+    pitch: float = 0.30
+    roll: float = 60.0
+    residual: float = 0.20
+    outside: float = 0.20
+
+    def reasons(self, quality: Quality, side: Side) -> list[Reason]:
+        """Every limit that ``quality`` breaks, as reasons for an inconclusive decision."""
+        q = quality
+        checks = (
+            (q.inter_eye < self.inter_eye, "face_too_small", q.inter_eye, self.inter_eye,
+             "the eyes are {m:.0f} px apart; at least {l:.0f} px are needed"),
+            (q.sharpness < self.sharpness, "blurred", q.sharpness, self.sharpness,
+             "the face is blurred: sharpness {m:.2f}; at least {l:.2f} is needed"),
+            (q.brightness < self.darkest, "badly_exposed", q.brightness, self.darkest,
+             "the face is too dark: mean grey {m:.2f}; at least {l:.2f} is needed"),
+            (q.brightness > self.brightest, "badly_exposed", q.brightness, self.brightest,
+             "the face is too bright: mean grey {m:.2f}; at most {l:.2f} is usable"),
+            (q.contrast < self.contrast, "badly_exposed", q.contrast, self.contrast,
+             "the face has hardly any contrast: {m:.3f}; at least {l:.3f} is needed"),
+            (abs(q.yaw) > self.yaw, "far_from_frontal", abs(q.yaw), self.yaw,
+             "the head is turned aside: nose {m:.2f} of the way to an eye; at most {l:.2f}"),
+            (abs(q.pitch) > self.pitch, "far_from_frontal", abs(q.pitch), self.pitch,
+             "the head is raised or lowered: nose off its usual height by {m:.2f}; at most {l:.2f}"),
+            (abs(q.roll) > self.roll, "far_from_frontal", abs(q.roll), self.roll,
+             "the face is tilted by {m:.0f}°; at most {l:.0f}°: turn the photo upright"),
+            (q.residual > self.residual, "alignment_residual", q.residual, self.residual,
+             "the landmarks do not fit a face: residual {m:.2f} eye distances; at most {l:.2f}"),
+            (q.outside > self.outside, "cut_off", q.outside, self.outside,
+             "{m:.0%} of the crop lies outside the photo; at most {l:.0%}"),
+        )  # fmt: skip
+        return [
+            Reason(code, side, measured, limit, f"{side}: " + text.format(m=measured, l=limit))
+            for broken, code, measured, limit, text in checks
+            if broken
+        ]

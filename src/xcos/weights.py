@@ -1,0 +1,154 @@
+"""Weight files: found without running foreign code, known by their hash before they are parsed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from xcos.align import ARCFACE_112, DLIB_150
+from xcos.errors import InvalidCard, WeightsMismatch, WeightsMissing
+from xcos.types import CropTemplate
+
+TEMPLATES = {template.name: template for template in (ARCFACE_112, DLIB_150)}
+
+
+@dataclass(frozen=True)
+class WeightCard:
+    """What a network is and how its crops must be made; nothing of this is ever guessed."""
+
+    name: str
+    sha256: str
+    """Of the weight file as published."""
+    template: CropTemplate
+    color: Literal["rgb", "bgr"]
+    """Order of channels the network was trained on; crops are always RGB outside the embedder."""
+    mean: tuple[float, float, float]
+    scale: float
+    """Network input = (pixel − mean) · scale, per channel in the network's own order."""
+    licence: str
+    source: str
+    training_data: str
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain JSON values."""
+        return {
+            "name": self.name,
+            "sha256": self.sha256,
+            "template": self.template.name,
+            "input": [self.template.width, self.template.height],
+            "color": self.color,
+            "mean": list(self.mean),
+            "scale": self.scale,
+            "licence": self.licence,
+            "source": self.source,
+            "training_data": self.training_data,
+        }
+
+
+def read_card(path: str | Path) -> WeightCard:
+    """The card in a JSON file with every field of :class:`WeightCard`.
+
+    ``template`` is ``"arcface_112"``, ``"dlib_150"`` or ``{"name", "width", "height", "points"}``; ``mean`` is
+    one number or three. Raises :class:`InvalidCard` naming the field that is missing or wrong.
+    """
+    shown = Path(path).name
+    try:
+        fields = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidCard(f"cannot read the weight card {shown}: {error}; it must be a JSON object") from error
+    if not isinstance(fields, dict):
+        raise InvalidCard(f"the weight card {shown} must be a JSON object, got {type(fields).__name__}")
+    wanted = ("name", "sha256", "template", "color", "mean", "scale", "licence", "source", "training_data")
+    missing, unknown = [key for key in wanted if key not in fields], sorted(set(fields) - set(wanted))
+    if missing or unknown:
+        raise InvalidCard(
+            f"the weight card {shown} lacks {missing or 'nothing'} and has unknown fields {unknown or 'none'}; "
+            f"it needs exactly {', '.join(wanted)}",
+            missing=missing,
+            unknown=unknown,
+        )
+    try:
+        return WeightCard(
+            name=_text(fields, "name"),
+            sha256=_text(fields, "sha256").lower(),
+            template=_template(fields["template"]),
+            color=_color(fields["color"]),
+            mean=_mean(fields["mean"]),
+            scale=float(fields["scale"]),
+            licence=_text(fields, "licence"),
+            source=_text(fields, "source"),
+            training_data=_text(fields, "training_data"),
+        )
+    except (TypeError, ValueError, KeyError) as error:
+        raise InvalidCard(f"the weight card {shown} has a wrong value: {error}") from error
+
+
+def _text(fields: dict[str, object], key: str) -> str:
+    value = fields[key]
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{key} must be a text, got {value!r}")
+    return value
+
+
+def _color(value: object) -> Literal["rgb", "bgr"]:
+    if value == "rgb":
+        return "rgb"
+    if value == "bgr":
+        return "bgr"
+    raise ValueError(f"color must be 'rgb' or 'bgr', got {value!r}")
+
+
+def _mean(value: object) -> tuple[float, float, float]:
+    if isinstance(value, (int, float)):
+        return (float(value),) * 3
+    if isinstance(value, list) and len(value) == 3:
+        return float(value[0]), float(value[1]), float(value[2])
+    raise ValueError(f"mean must be one number or three, got {value!r}")
+
+
+def _template(value: object) -> CropTemplate:
+    if isinstance(value, str):
+        if value not in TEMPLATES:
+            raise ValueError(f"template {value!r} is unknown; one of {sorted(TEMPLATES)} or an object with points")
+        return TEMPLATES[value]
+    if isinstance(value, dict):
+        return CropTemplate(str(value["name"]), int(value["width"]), int(value["height"]), value["points"])
+    raise ValueError(f"template must be a name or an object, got {value!r}")
+
+
+def packaged_file(package: str, *parts: str) -> Path:
+    """Path of a file inside an installed package, whose code is not run."""
+    spec = importlib.util.find_spec(package)
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    for folder in folders:
+        path = Path(folder, *parts)
+        if path.is_file():
+            return path
+    raise WeightsMissing(
+        f"the weight file {'/'.join(parts)} of the package '{package}' was not found; install it again: "
+        f"pip install --force-reinstall {package}",
+        package=package,
+        file="/".join(parts),
+    )
+
+
+def verified_bytes(path: Path, sha256: str) -> bytes:
+    """Content of ``path``, refused unless its SHA-256 is the published one."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsMissing(f"cannot read the weight file {path.name}: {error.strerror}", file=path.name) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise WeightsMismatch(
+            f"the weight file {path.name} has SHA-256 {found[:16]}… and {sha256[:16]}… was expected; it was not "
+            "loaded: install the package again or correct the card",
+            file=path.name,
+            found=found,
+            expected=sha256,
+        )
+    return content

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xcos.errors import InvalidArgument
-from xcos.types import AlignedFace, CropTemplate, Face, Photo, Pixels, Reals
+from xcos.types import AlignedFace, Crops, CropTemplate, Face, Photo, Pixels, Reals
 
 # Published for a 96-wide crop (SphereFace, ArcFace); 8 px centre it in 112.
 ARCFACE_112 = CropTemplate(
@@ -45,6 +45,16 @@ def align(photo: Photo, face: Face, template: CropTemplate) -> AlignedFace:
         residual=float(np.sqrt((distances**2).mean()) / template.inter_eye),
         outside=_share_outside(photo.size, to_crop, template),
     )
+
+
+def require_crops(crops: Crops, template: CropTemplate) -> None:
+    """Raises :class:`InvalidArgument` unless ``crops`` is a non-empty batch cut to ``template``."""
+    wanted = (template.height, template.width, 3)
+    if crops.ndim != 4 or crops.shape[1:] != wanted or crops.dtype != np.uint8 or len(crops) == 0:
+        raise InvalidArgument(
+            f"crops must be (n, {template.height}, {template.width}, 3) uint8 with n ≥ 1, got {crops.shape} "
+            f"{crops.dtype}; cut them with align(photo, face, template) for the template {template.name}"
+        )
 
 
 def fit_similarity(source: Reals, target: Reals) -> Reals:

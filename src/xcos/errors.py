@@ -8,6 +8,7 @@
     │   ├── InvalidPairList         invalid_pair_list
     │   ├── UnsupportedFmr          unsupported_fmr
     │   ├── InvalidCard             invalid_card
+    │   ├── InvalidModel            invalid_model
     │   └── IncompatibleTemplates   incompatible_templates
     ├── InputRefused          a photo cannot be used                (command line: exit 4)
     │   ├── UnreadableSource        unreadable_source
@@ -75,6 +76,12 @@ class InvalidCard(UsageError):
     """A weight card or calibration card is incomplete, altered or made for something else."""
 
     code = "invalid_card"
+
+
+class InvalidModel(UsageError):
+    """A user's model file cannot be used as what it was given for."""
+
+    code = "invalid_model"
 
 
 class IncompatibleTemplates(UsageError):

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from xcos.align import DLIB_150
+from xcos.align import DLIB_150, require_crops
 from xcos.errors import InvalidArgument, WeightsMismatch
 from xcos.onnx_runtime import CPU, GraphWriter, open_session
 from xcos.types import Crops, Floats, Templates
@@ -48,12 +48,7 @@ class DlibResNet:
 
     def embed(self, crops: Crops) -> Templates:
         """Templates of (n, 150, 150, 3) RGB crops."""
-        wanted = (self.card.template.height, self.card.template.width, 3)
-        if crops.ndim != 4 or crops.shape[1:] != wanted or crops.dtype != np.uint8 or len(crops) == 0:
-            raise InvalidArgument(
-                f"crops must be (n, {wanted[0]}, {wanted[1]}, 3) uint8 with n ≥ 1, got {crops.shape} {crops.dtype}; "
-                f"cut them with align(photo, face, {self.card.template.name.upper()})"
-            )
+        require_crops(crops, self.card.template)
         blocks = [
             self._session.run(["grid", "vector"], {"pixels": crops[start : start + BLOCK]})
             for start in range(0, len(crops), BLOCK)

@@ -1,1 +1,136 @@
-"""Any face model in ONNX, with its card."""
+"""Any face recognition model in ONNX, with a card that says how its crops are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xcos.align import require_crops
+from xcos.compare import vectors_as_grids
+from xcos.errors import InvalidModel
+from xcos.onnx_runtime import CPU, open_session
+from xcos.types import Crops, Floats, Templates
+from xcos.weights import WeightCard, verified_bytes
+
+BLOCK = 8
+
+
+class OnnxEmbedder:
+    """Vectors of a user's network, and as grid its last feature map before the features lose their place.
+
+    The map is the last tensor (n, channels, h, w) with more than one cell; it becomes an extra output. A network
+    without one gives the 1 × 1 grid of its vector. ``grid`` and ``vector`` name tensors where these rules do
+    not fit. Crop, colour order and scale come from the card; nothing is guessed. Models that keep weights
+    in other files are refused.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        card: WeightCard,
+        *,
+        grid: str = "",
+        vector: str = "",
+        providers: Sequence[str] = CPU,
+    ) -> None:
+        path = Path(path)
+        self.card = card
+        network = _parse(verified_bytes(path, card.sha256), path.name)
+        self._input, self._block = _check_input(network, card, path.name)
+        self._vector = vector or _only_vector(network, path.name)
+        self._grid = grid or _last_map(network)
+        if self._grid:
+            _expose(network, self._grid)
+        self.model = f"{card.name}/{self._grid or 'vector'}/{card.sha256[:12]}"
+        try:
+            self._session = open_session(network.SerializeToString(), providers)
+        except Exception as error:  # onnxruntime raises many types for a broken model
+            raise InvalidModel(f"{path.name} cannot be run by ONNX Runtime: {error}") from error
+
+    def embed(self, crops: Crops) -> Templates:
+        """Templates of (n, H, W, 3) RGB crops cut to the card's template."""
+        require_crops(crops, self.card.template)
+        starts = range(0, len(crops), self._block)
+        blocks = [self._run(crops[start : start + self._block]) for start in starts]
+        grids, vectors = (np.concatenate(part) for part in zip(*blocks, strict=True))
+        return Templates(grids, vectors, self.model)
+
+    def _run(self, crops: Crops) -> tuple[Floats, Floats]:
+        ordered = crops[..., ::-1] if self.card.color == "bgr" else crops
+        pixels = (ordered.astype(np.float32) - np.array(self.card.mean, np.float32)) * np.float32(self.card.scale)
+        names = [self._vector, self._grid] if self._grid else [self._vector]
+        vectors, *maps = self._session.run(names, {self._input: pixels.transpose(0, 3, 1, 2)})
+        vectors = vectors.reshape(len(crops), -1).astype(np.float32)
+        if not maps:
+            return vectors_as_grids(vectors), vectors
+        return np.ascontiguousarray(maps[0].transpose(0, 2, 3, 1), np.float32), vectors
+
+
+def _parse(content: bytes, name: str) -> Any:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        network = onnx.load_model_from_string(content)
+    except DecodeError as error:
+        raise InvalidModel(f"{name} is not an ONNX model; export the network to ONNX") from error
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in network.graph.initializer):
+        raise InvalidModel(f"{name} keeps weights in other files, which are never read; export it as one file")
+    if not network.graph.node:
+        raise InvalidModel(f"{name} is not an ONNX model; export the network to ONNX")
+    return network
+
+
+def _dims(value: Any) -> list[int]:
+    """Shape with 0 for what is not known."""
+    return [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+
+
+def _check_input(network: Any, card: WeightCard, name: str) -> tuple[str, int]:
+    """Name of the input and how many crops fit one call; the shape must be what the card says."""
+    given = {tensor.name for tensor in network.graph.initializer}
+    inputs = [value for value in network.graph.input if value.name not in given]
+    wanted = [3, card.template.height, card.template.width]
+    shape = _dims(inputs[0]) if len(inputs) == 1 else []
+    fits = len(shape) == 4 and all(got in (0, want) for got, want in zip(shape[1:], wanted, strict=True))
+    if not fits or shape[0] > 1:
+        raise InvalidModel(
+            f"{name} wants inputs {[_dims(value) for value in inputs]}; the card's template {card.template.name} "
+            f"gives (n, {', '.join(map(str, wanted))}) with n free or 1: correct the card or export again"
+        )
+    for dim, want in zip(inputs[0].type.tensor_type.shape.dim[1:], wanted, strict=True):
+        dim.dim_value = want
+    return inputs[0].name, shape[0] or BLOCK
+
+
+def _only_vector(network: Any, name: str) -> str:
+    outputs = [value.name for value in network.graph.output]
+    if len(outputs) != 1:
+        raise InvalidModel(f"{name} has outputs {outputs}; say which is the embedding with vector='…'")
+    return str(outputs[0])
+
+
+def _last_map(network: Any) -> str:
+    """Name of the last tensor with a place for each feature; empty if there is none."""
+    import onnx
+
+    inferred = onnx.shape_inference.infer_shapes(network)
+    shapes = {value.name: _dims(value) for value in (*inferred.graph.value_info, *inferred.graph.output)}
+    for node in reversed(network.graph.node):
+        for output in node.output:
+            shape = shapes.get(output, [])
+            if len(shape) == 4 and shape[2] * shape[3] > 1:
+                return str(output)
+    return ""
+
+
+def _expose(network: Any, tensor: str) -> None:
+    import onnx
+
+    if tensor not in {output for node in network.graph.node for output in node.output}:
+        raise InvalidModel(f"the model has no tensor '{tensor}' to take the grid from")
+    if tensor not in {value.name for value in network.graph.output}:
+        network.graph.output.append(onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))

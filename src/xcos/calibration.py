@@ -1,0 +1,343 @@
+"""Score → log-likelihood ratio, and the threshold for a stated false match rate, each with its origin.
+
+Formulas
+--------
+*False match rate* at threshold t: share of non-mated scores ≥ t.
+
+*Interval*: pairs that share a person are dependent, so the plain Wilson interval is too narrow. The variance
+is that of a statistic over pairs of subjects (Fogliato, Patil, Perona, arXiv 2306.01198): with E_i errors in
+N_i comparisons of subject i and N comparisons in all, ``v = n/(n−1) · Σ (E_i − p N_i)² / N²``, at least
+p(1−p)/N; ``n_eff = p(1−p)/v``; then Wilson with p and n_eff.
+
+*Supported rates*: a threshold is given only where the rule of 30 holds for the effective number of errors,
+``n_eff · p ≥ 30`` (Doddington: 30 errors give ±30 % at 90 %).
+
+*Log-likelihood ratio*: logistic regression of mated against non-mated scores at even prior odds, so that the fitted log
+odds are the log-likelihood ratio (Brümmer, du Preez 2006). It is kept within what this many independent
+comparisons can support: −ln(mated + 1) … ln(subjects / 2 + 1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xcos.errors import InvalidArgument, InvalidCard, UnsupportedFmr
+from xcos.types import Reals, Threshold
+
+SCHEMA = "xcos.calibration/1"
+Z95 = 1.959963984540054
+LEAST_ERRORS = 30.0
+RATES = 10.0 ** np.arange(-1, -6.05, -0.1)
+BINS = 80
+
+
+@dataclass(frozen=True, eq=False)
+class NonMatedScores:
+    """Scores of comparisons of different people, and who they were."""
+
+    scores: Reals
+    """(n,)."""
+    first: NDArray[np.int64]
+    """(n,) subject number of one side, 0…subjects − 1."""
+    second: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if not self.scores.shape == self.first.shape == self.second.shape or self.scores.ndim != 1:
+            raise InvalidArgument(
+                f"scores and both subjects must be (n,), got {self.scores.shape}, {self.first.shape}, "
+                f"{self.second.shape}"
+            )
+        if (self.first == self.second).any():
+            raise InvalidArgument("a non-mated comparison has two different subjects; some here have the same")
+
+    @cached_property
+    def descending(self) -> NDArray[np.intp]:
+        """Order of the scores, highest first: the errors at any threshold are its beginning."""
+        return np.argsort(-self.scores, kind="stable")
+
+    @cached_property
+    def _rising_negatives(self) -> Reals:
+        return -self.scores[self.descending]
+
+    def count_from(self, threshold: float) -> int:
+        """How many scores are at or above ``threshold``."""
+        return int(np.searchsorted(self._rising_negatives, -threshold, side="right"))
+
+    def at_rate(self, rate: float) -> float:
+        """Smallest score at or above which at most ``rate`` of the scores lie."""
+        rank = max(1, math.floor(rate * len(self.scores) + 1e-9))
+        value = float(-self._rising_negatives[rank - 1])
+        if self.count_from(value) > rank:  # ties: the next higher score
+            return math.nextafter(value, math.inf)
+        return value
+
+    @cached_property
+    def comparisons_per_subject(self) -> NDArray[np.int64]:
+        """(subjects,) how many comparisons each subject took part in."""
+        size = int(max(self.first.max(), self.second.max())) + 1
+        return np.bincount(self.first, minlength=size) + np.bincount(self.second, minlength=size)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a calibration comes from; a threshold without it cannot be loaded."""
+
+    dataset: str
+    protocol: str
+    n_mated: int
+    n_non_mated: int
+    n_subjects: int
+    date: str
+    """ISO date of the measurement."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What a score of one model and comparator means, measured on a named set of photos."""
+
+    model: str
+    comparator: str
+    origin: Origin
+    slope: float
+    intercept: float
+    rates: Reals
+    """(k,) supported false match rates, falling."""
+    thresholds: Reals
+    """(k, 5): threshold, its low and high, and the interval's low and high of the rate measured there."""
+    bins: Reals
+    """(BINS + 1,) edges of the score histograms."""
+    mated: Reals
+    """(BINS,) share of mated scores per bin."""
+    non_mated: Reals
+    """(BINS,) share of non-mated scores per bin."""
+
+    @property
+    def least_fmr(self) -> float:
+        """Smallest false match rate that the data support."""
+        return float(self.rates[-1])
+
+    @property
+    def llr_bounds(self) -> tuple[float, float]:
+        """Least and greatest log-likelihood ratio ever stated."""
+        return -math.log(self.origin.n_mated + 1), math.log(self.origin.n_subjects / 2 + 1)
+
+    def llr(self, score: float) -> float:
+        """Natural logarithm of p(score | mated) / p(score | non-mated), within :attr:`llr_bounds`."""
+        low, high = self.llr_bounds
+        return float(np.clip(self.slope * score + self.intercept, low, high))
+
+    def probability(self, score: float, *, prior: float) -> float:
+        """Probability that the two photos show one person, if ``prior`` was it before they were compared."""
+        if not 0 < prior < 1:
+            raise InvalidArgument(f"prior must lie between 0 and 1, got {prior}")
+        return 1 / (1 + math.exp(-(self.llr(score) + math.log(prior / (1 - prior)))))
+
+    def threshold(self, fmr: float) -> Threshold:
+        """Threshold at the false match rate ``fmr``; :class:`UnsupportedFmr` where the data cannot tell."""
+        if not 0 < fmr < 1:
+            raise InvalidArgument(f"fmr must lie between 0 and 1, got {fmr}", fmr=fmr)
+        most, least = float(self.rates[0]), self.least_fmr
+        if not least * (1 - 1e-9) <= fmr <= most * (1 + 1e-9):
+            raise UnsupportedFmr(
+                f"a false match rate of {fmr:g} was asked for; {self.origin.n_non_mated:,} non-mated scores of "
+                f"{self.origin.n_subjects:,} people ({self.origin.dataset}) support {least:.1e} to {most:g}: below, "
+                f"fewer than {LEAST_ERRORS:.0f} independent errors were seen. Ask within that range or calibrate "
+                "with more people",
+                fmr=fmr,
+                least=least,
+                most=most,
+            )
+        at = [
+            float(np.interp(-math.log(fmr), -np.log(self.rates), column)) for column in self.thresholds.T
+        ]
+        return Threshold(value=at[0], low=at[1], high=at[2], fmr=fmr, fmr_low=at[3], fmr_high=at[4])
+
+    def to_dict(self) -> dict[str, object]:
+        """The card as plain JSON values, with the hash of its own content."""
+        content: dict[str, object] = {
+            "schema": SCHEMA,
+            "model": self.model,
+            "comparator": self.comparator,
+            "origin": self.origin.__dict__.copy(),
+            "llr": {"slope": self.slope, "intercept": self.intercept},
+            "rates": _rounded(self.rates),
+            "thresholds": [_rounded(row) for row in self.thresholds],
+            "histograms": {
+                "bins": _rounded(self.bins),
+                "mated": _rounded(self.mated),
+                "non_mated": _rounded(self.non_mated),
+            },
+        }
+        return {**content, "sha256": _digest(content)}
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the card's content."""
+        return str(self.to_dict()["sha256"])
+
+
+def read_calibration(path: str | Path) -> Calibration:
+    """The calibration card in a JSON file; refused if anything is missing or was altered."""
+    shown = Path(path).name
+    try:
+        fields = json.loads(Path(path).read_text("utf-8"))
+        if fields.get("schema") != SCHEMA:
+            raise InvalidCard(f"{shown} has schema {fields.get('schema')!r}, {SCHEMA!r} was expected")
+        claimed = fields.pop("sha256", "")
+        if _digest(fields) != claimed:
+            raise InvalidCard(
+                f"the calibration card {shown} does not have the hash it states; it was altered or cut: fit it again"
+            )
+        return Calibration(
+            model=str(fields["model"]),
+            comparator=str(fields["comparator"]),
+            origin=Origin(**fields["origin"]),
+            slope=float(fields["llr"]["slope"]),
+            intercept=float(fields["llr"]["intercept"]),
+            rates=np.array(fields["rates"], np.float64),
+            thresholds=np.array(fields["thresholds"], np.float64).reshape(-1, 5),
+            bins=np.array(fields["histograms"]["bins"], np.float64),
+            mated=np.array(fields["histograms"]["mated"], np.float64),
+            non_mated=np.array(fields["histograms"]["non_mated"], np.float64),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InvalidCard):
+            raise
+        raise InvalidCard(f"cannot read the calibration card {shown}: {error}; fit it again") from error
+
+
+def _digest(content: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _rounded(values: Reals) -> list[float]:
+    return [float(f"{value:.8g}") for value in values]
+
+
+def fit_calibration(
+    mated: Reals, non_mated: NonMatedScores, *, model: str, comparator: str, dataset: str, protocol: str, date: str
+) -> Calibration:
+    """The calibration that these scores support.
+
+    Subjects are numbered from 0; those of ``non_mated`` are the people the rates speak of.
+    """
+    if len(mated) < 2 or len(non_mated.scores) < 2:
+        raise InvalidArgument(f"need scores of both kinds, got {len(mated)} mated, {len(non_mated.scores)} non-mated")
+    if not (np.isfinite(mated).all() and np.isfinite(non_mated.scores).all()):
+        raise InvalidArgument("scores must be finite; count failures apart, do not score them")
+    slope, intercept = fit_llr(mated, non_mated.scores)
+    rates, thresholds = _supported_thresholds(non_mated)
+    edges = np.linspace(
+        min(mated.min(), non_mated.scores.min()), max(mated.max(), non_mated.scores.max()), BINS + 1
+    )
+    present = np.union1d(non_mated.first, non_mated.second)
+    return Calibration(
+        model=model,
+        comparator=comparator,
+        origin=Origin(dataset, protocol, len(mated), len(non_mated.scores), len(present), date),
+        slope=float(f"{slope:.8g}"),
+        intercept=float(f"{intercept:.8g}"),
+        rates=rates,
+        thresholds=thresholds,
+        bins=edges,
+        mated=np.histogram(mated, edges)[0] / len(mated),
+        non_mated=np.histogram(non_mated.scores, edges)[0] / len(non_mated.scores),
+    )
+
+
+def fit_llr(mated: Reals, non_mated: Reals) -> tuple[float, float]:
+    """Slope and intercept of the log-likelihood ratio: logistic regression, each class weighing one half.
+
+    Newton's method; large non-mated sets are read as a histogram of 4,096 bins, which is exact to its width.
+    """
+    values, weights = _binned(non_mated)
+    x = np.concatenate([mated, values])
+    y = np.concatenate([np.ones(len(mated)), np.zeros(len(values))])
+    w = np.concatenate([np.full(len(mated), 0.5 / len(mated)), 0.5 * weights])
+    center, spread = x.mean(), x.std() or 1.0
+    design = np.stack([(x - center) / spread, np.ones_like(x)], axis=1)
+    beta = np.zeros(2)
+    ridge = np.diag([1e-9, 1e-9])  # keeps separable data finite
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-np.clip(design @ beta, -60, 60)))
+        gradient = design.T @ (w * (y - p)) - ridge @ beta
+        curvature = (design * (w * p * (1 - p))[:, None]).T @ design + ridge
+        step = np.linalg.solve(curvature, gradient)
+        beta += np.clip(step, -5, 5)
+        if np.abs(step).max() < 1e-10:
+            break
+    slope = beta[0] / spread
+    return float(slope), float(beta[1] - slope * center)
+
+
+def _binned(scores: Reals, bins: int = 4096) -> tuple[Reals, Reals]:
+    if len(scores) <= bins:
+        return scores, np.full(len(scores), 1 / len(scores))
+    counts, edges = np.histogram(scores, bins)
+    kept = counts > 0
+    return ((edges[1:] + edges[:-1]) / 2)[kept], counts[kept] / len(scores)
+
+
+def _supported_thresholds(non_mated: NonMatedScores) -> tuple[Reals, Reals]:
+    """Rates that the data support, falling, and for each its threshold with both intervals."""
+    candidates = _candidate_thresholds(non_mated)
+    measured = [fmr_interval(non_mated, value) for value in candidates]
+    low, high, effective = (np.array(column) for column in zip(*measured, strict=True))
+    rows: list[list[float]] = []
+    for rate in RATES:
+        value = non_mated.at_rate(rate)
+        rate_low, rate_high, errors = fmr_interval(non_mated, value)
+        inside = candidates[(low <= rate) & (rate <= high)]
+        if errors < LEAST_ERRORS or not inside.size or inside[-1] == candidates[-1]:
+            break
+        rows.append([value, min(inside[0], value), max(inside[-1], value), rate_low, rate_high])
+    if not rows:
+        raise InvalidArgument(
+            f"{len(non_mated.scores):,} non-mated scores support no false match rate of "
+            f"{RATES[0]:g} or below: fewer than {LEAST_ERRORS:.0f} independent errors; use more people"
+        )
+    assert effective.size
+    return RATES[: len(rows)].copy(), np.array(rows)
+
+
+def _candidate_thresholds(non_mated: NonMatedScores) -> Reals:
+    """Thresholds, rising, close enough in rate (2 %) for reading intervals off them."""
+    rates = np.unique(np.clip(10.0 ** np.arange(-0.3, -7, -0.01), 1 / len(non_mated.scores), 1))[::-1]
+    return np.unique([non_mated.at_rate(rate) for rate in rates])
+
+
+def fmr_interval(non_mated: NonMatedScores, threshold: float) -> tuple[float, float, float]:
+    """95 % interval of the false match rate at ``threshold``, and the effective number of errors."""
+    total = len(non_mated.scores)
+    errors = non_mated.descending[: non_mated.count_from(threshold)]
+    p = errors.size / total
+    comparisons = non_mated.comparisons_per_subject
+    if p in (0.0, 1.0):
+        return (0.0, 3 / (len(comparisons) / 2), 0.0) if p == 0 else (1.0, 1.0, float(len(comparisons) / 2))
+    size = len(comparisons)
+    wrong = np.bincount(non_mated.first[errors], minlength=size) + np.bincount(
+        non_mated.second[errors], minlength=size
+    )
+    present = int((comparisons > 0).sum())
+    residuals = wrong - p * comparisons
+    variance = present / (present - 1) * float((residuals**2).sum()) / total**2
+    variance = max(variance, p * (1 - p) / total)
+    effective = p * (1 - p) / variance
+    low, high = wilson(p, effective)
+    return low, high, effective * p
+
+
+def wilson(p: float, n: float) -> tuple[float, float]:
+    """95 % Wilson interval of a share ``p`` of ``n`` (Wilson 1927)."""
+    z2 = Z95**2
+    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)

@@ -12,9 +12,7 @@ ARCFACE_112 = CropTemplate(
     "arcface_112",
     112,
     112,
-    np.array(
-        [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
-    ),
+    np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]),
 )
 
 # Medians of MTCNN's points in 191 chips cut by dlib itself (150 × 150, dlib's padding 0.25): so a crop from
@@ -77,8 +75,7 @@ def fit_similarity(source: Reals, target: Reals) -> Reals:
 def _warp(pixels: Pixels, to_crop: Reals, template: CropTemplate) -> Pixels:
     from PIL import Image as pil
 
-    back = np.linalg.inv(to_crop[:, :2])
-    origin = -back @ to_crop[:, 2]
+    back, origin = _inverse(to_crop)
     left, top, right, bottom = _region(pixels, back, origin, template)
     if left >= right or top >= bottom:
         return np.zeros((template.height, template.width, 3), np.uint8)
@@ -94,6 +91,13 @@ def _warp(pixels: Pixels, to_crop: Reals, template: CropTemplate) -> Pixels:
     size = (template.width, template.height)
     warped = picture.transform(size, pil.Transform.AFFINE, data, pil.Resampling.BILINEAR)
     return np.asarray(warped)
+
+
+def _inverse(to_crop: Reals) -> tuple[Reals, Reals]:
+    """``photo_point = back @ crop_point + origin``; a similarity's inverse is its transpose over its scale squared."""
+    turn = to_crop[:, :2]
+    back = turn.T / (turn[0, 0] ** 2 + turn[1, 0] ** 2)
+    return back, -back @ to_crop[:, 2]
 
 
 def _corners(template: CropTemplate) -> Reals:
@@ -112,8 +116,7 @@ def _region(pixels: Pixels, back: Reals, origin: Reals, template: CropTemplate) 
 
 def _share_outside(size: tuple[int, int], to_crop: Reals, template: CropTemplate) -> float:
     """Share of the crop whose pixels lie outside the photo, on a 32 × 32 sample of the crop."""
-    back = np.linalg.inv(to_crop[:, :2])
-    origin = -back @ to_crop[:, 2]
+    back, origin = _inverse(to_crop)
     corners = _corners(template) @ back.T + origin
     limit = np.array(size) - 0.5
     if (corners >= -0.5).all() and (corners <= limit).all():

@@ -124,6 +124,10 @@ class Calibration:
         """Smallest false match rate that the data support."""
         return float(self.rates[-1])
 
+    def supports(self, fmr: float) -> bool:
+        """Whether the data can tell the threshold for ``fmr``."""
+        return self.least_fmr * (1 - 1e-9) <= fmr <= float(self.rates[0]) * (1 + 1e-9)
+
     @property
     def llr_bounds(self) -> tuple[float, float]:
         """Least and greatest log-likelihood ratio ever stated."""
@@ -145,7 +149,7 @@ class Calibration:
         if not 0 < fmr < 1:
             raise InvalidArgument(f"fmr must lie between 0 and 1, got {fmr}", fmr=fmr)
         most, least = float(self.rates[0]), self.least_fmr
-        if not least * (1 - 1e-9) <= fmr <= most * (1 + 1e-9):
+        if not self.supports(fmr):
             raise UnsupportedFmr(
                 f"a false match rate of {fmr:g} was asked for; {self.origin.n_non_mated:,} non-mated scores of "
                 f"{self.origin.n_subjects:,} people ({self.origin.dataset}) support {least:.1e} to {most:g}: below, "
@@ -155,9 +159,7 @@ class Calibration:
                 least=least,
                 most=most,
             )
-        at = [
-            float(np.interp(-math.log(fmr), -np.log(self.rates), column)) for column in self.thresholds.T
-        ]
+        at = [float(np.interp(-math.log(fmr), -np.log(self.rates), column)) for column in self.thresholds.T]
         return Threshold(value=at[0], low=at[1], high=at[2], fmr=fmr, fmr_low=at[3], fmr_high=at[4])
 
     def to_dict(self) -> dict[str, object]:
@@ -223,7 +225,14 @@ def _rounded(values: Reals) -> list[float]:
 
 
 def fit_calibration(
-    mated: Reals, non_mated: NonMatedScores, *, model: str, comparator: str, dataset: str, protocol: str, date: str
+    mated: Reals,
+    non_mated: NonMatedScores,
+    *,
+    model: str,
+    comparator: str,
+    dataset: str,
+    protocol: str,
+    date: str,
 ) -> Calibration:
     """The calibration that these scores support.
 
@@ -235,9 +244,7 @@ def fit_calibration(
         raise InvalidArgument("scores must be finite; count failures apart, do not score them")
     slope, intercept = fit_llr(mated, non_mated.scores)
     rates, thresholds = _supported_thresholds(non_mated)
-    edges = np.linspace(
-        min(mated.min(), non_mated.scores.min()), max(mated.max(), non_mated.scores.max()), BINS + 1
-    )
+    edges = np.linspace(min(mated.min(), non_mated.scores.min()), max(mated.max(), non_mated.scores.max()), BINS + 1)
     present = np.union1d(non_mated.first, non_mated.second)
     return Calibration(
         model=model,
@@ -323,9 +330,7 @@ def fmr_interval(non_mated: NonMatedScores, threshold: float) -> tuple[float, fl
     if p in (0.0, 1.0):
         return (0.0, 3 / (len(comparisons) / 2), 0.0) if p == 0 else (1.0, 1.0, float(len(comparisons) / 2))
     size = len(comparisons)
-    wrong = np.bincount(non_mated.first[errors], minlength=size) + np.bincount(
-        non_mated.second[errors], minlength=size
-    )
+    wrong = np.bincount(non_mated.first[errors], minlength=size) + np.bincount(non_mated.second[errors], minlength=size)
     present = int((comparisons > 0).sum())
     residuals = wrong - p * comparisons
     variance = present / (present - 1) * float((residuals**2).sum()) / total**2

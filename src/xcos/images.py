@@ -276,9 +276,7 @@ def _to_srgb(picture: Picture, profile: object) -> Picture:
 def _lab_to_srgb(picture: Picture) -> Picture:
     from PIL import ImageCms as cms
 
-    converted = cms.profileToProfile(
-        picture, cms.createProfile("LAB"), cms.createProfile("sRGB"), outputMode="RGB"
-    )
+    converted = cms.profileToProfile(picture, cms.createProfile("LAB"), cms.createProfile("sRGB"), outputMode="RGB")
     if converted is None:
         raise InvalidPixels("Lab pixels could not be converted; save the image as RGB")
     return converted
@@ -288,7 +286,8 @@ def _photo_of_array(array: NDArray[np.generic], color: Literal["rgb", "bgr"], ma
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         hint = "; move the channels last" if array.ndim == 3 and array.shape[0] in (1, 3, 4) else ""
         raise InvalidPixels(
-            f"an array must be (H, W), (H, W, 3) or (H, W, 4), got {array.shape}{hint}", shape=str(array.shape)
+            f"an array must be (H, W), (H, W, 3) or (H, W, 4), got {array.shape}{hint}",
+            shape=str(array.shape),
         )
     if 0 in array.shape:
         raise InvalidPixels(f"the array has no pixels: {array.shape}", shape=str(array.shape))

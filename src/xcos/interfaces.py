@@ -29,6 +29,11 @@ class Embedder(Protocol):
         """What the network is and which crops it wants."""
         ...
 
+    @property
+    def model(self) -> str:
+        """Identity of the network and its settings; the same in every template it makes."""
+        ...
+
     def embed(self, crops: Crops) -> Templates:
         """Templates of ``(n, H, W, 3)`` RGB crops cut to ``card.template``; as good as n single calls."""
         ...

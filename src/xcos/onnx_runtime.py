@@ -31,7 +31,7 @@ class GraphWriter:
         self._weights.append(self._numpy.from_array(np.ascontiguousarray(values), name))
         return name
 
-    def node(self, kind: str, *inputs: str, output: str = "", **attributes: object) -> str:
+    def node(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Name of the output of a new operator node."""
         name = output or f"x{len(self._nodes)}"
         self._nodes.append(self._helper.make_node(kind, list(inputs), [name], **attributes))
@@ -41,7 +41,7 @@ class GraphWriter:
         """(n, 3, h, w) float of the input ``name``, (n, h, w, 3) uint8: ``(pixel − mean) · scale``."""
         x = self.node("Cast", name, to=1)
         x = self.node("Sub", x, self.weight(np.array(mean, np.float32)))
-        x = self.node("Mul", x, self.weight(np.float32(scale)))
+        x = self.node("Mul", x, self.weight(np.array(scale, np.float32)))
         return self.node("Transpose", x, perm=[0, 3, 1, 2])
 
     def model(self, inputs: dict[str, list[str | int]], outputs: Sequence[str]) -> bytes:

@@ -165,7 +165,8 @@ class AlignedFace:
 
     def to_photo(self, points: Reals) -> Reals:
         """``(n, 2)`` photo pixels of ``(n, 2)`` crop pixels."""
-        return (np.asarray(points, np.float64) - self.to_crop[:, 2]) @ np.linalg.inv(self.to_crop[:, :2]).T
+        moved: Reals = np.linalg.solve(self.to_crop[:, :2], (np.asarray(points, np.float64) - self.to_crop[:, 2]).T).T
+        return moved
 
 
 @dataclass(frozen=True)
@@ -365,6 +366,32 @@ class Decision:
             f"a decision gives reasons exactly when it is inconclusive, got {self.outcome} "
             f"with {len(self.reasons)} reasons",
         )
+
+
+@dataclass(frozen=True)
+class Region:
+    """What the cells of one named part of the face measured together."""
+
+    name: str
+    cells: int
+    similarity: float
+    """Mean of the cells' similarities, weighted by attention."""
+    attention: float
+    """Share of the attention, summed over the cells."""
+    contribution: float
+    """What the cells add to the score; all regions together are the score."""
+    support: float
+    """Contribution above what the threshold asks of these cells; all regions sum to score − threshold."""
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Milliseconds of one verification; ``locate`` and ``embed`` are sums over both photos, which run side by side."""
+
+    locate: float
+    embed: float
+    compare: float
+    total: float
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,7 @@ class Mtcnn:
 
     name = "mtcnn"
 
-    def __init__(
-        self, *, min_face: int = 40, max_level: int = 400, providers: Sequence[str] = CPU
-    ) -> None:
+    def __init__(self, *, min_face: int = 40, max_level: int = 400, providers: Sequence[str] = CPU) -> None:
         self.min_face = min_face
         self.max_level = max_level
         self._propose = open_session(_proposal_graph(_load("pnet")), providers)
@@ -150,7 +148,7 @@ def _shift(boxes: Reals, shifts: Floats) -> Reals:
 
 def _square(boxes: Reals) -> Reals:
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
-    half = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True), 1.0) / 2
+    half: Reals = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True), 1.0) / 2
     return np.concatenate([middle - half, middle + half], axis=1)
 
 

@@ -28,7 +28,12 @@ class YuNet:
     name = "yunet"
 
     def __init__(
-        self, path: str | Path, *, max_side: int = 640, confidence: float = 0.7, providers: Sequence[str] = CPU
+        self,
+        path: str | Path,
+        *,
+        max_side: int = 640,
+        confidence: float = 0.7,
+        providers: Sequence[str] = CPU,
     ) -> None:
         try:
             content = Path(path).read_bytes()

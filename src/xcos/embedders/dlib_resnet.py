@@ -91,10 +91,8 @@ def read_layers(content: bytes) -> Layers:
         if not reader.skip_to(b"affine_"):
             break
         scales, offsets = np.split(reader.tensor(), 2)
-        kernel = kernel.reshape(filters, -1, rows, cols).astype(np.float64) * scales[:, None, None, None]
-        convolutions.append(
-            Convolution(kernel.astype(np.float32), (bias.astype(np.float64) * scales + offsets).astype(np.float32))
-        )
+        kernel = kernel.reshape(filters, -1, rows, cols) * scales[:, None, None, None]
+        convolutions.append(Convolution(kernel, bias * scales + offsets))
     if len(convolutions) != 29 or not reader.skip_to(b"fc_2"):
         raise WeightsMismatch(
             f"the dlib weight file holds {len(convolutions)} convolutions where 29 and a linear layer were expected"
@@ -192,9 +190,7 @@ class _Net:
         stride, after = (1, 2 * dilation) if dense else (2, 1)
         y = self.convolve(x, stride=stride, dilation=dilation, relu=True)
         y = self.convolve(y, dilation=after, pad=after)
-        short = self.graph.node(
-            "AveragePool", x, kernel_shape=[2, 2], strides=[stride] * 2, dilations=[dilation] * 2
-        )
+        short = self.graph.node("AveragePool", x, kernel_shape=[2, 2], strides=[stride] * 2, dilations=[dilation] * 2)
         side, smaller, channels = _HALVED[stage]
         y = self._fill(y, side - smaller, 0)
         short = self._fill(short, 0, self.filters - channels)
@@ -212,9 +208,7 @@ class _Net:
 
     def corners_mean(self, x: str, output: str) -> str:
         """Mean of the cells the published network has at this stage: 0 and 4 of 0…4, both ways."""
-        picked = self.graph.node(
-            "AveragePool", x, kernel_shape=[2, 2], strides=[1, 1], dilations=[4, 4]
-        )
+        picked = self.graph.node("AveragePool", x, kernel_shape=[2, 2], strides=[1, 1], dilations=[4, 4])
         return self.graph.node("Flatten", picked, output=output)
 
 

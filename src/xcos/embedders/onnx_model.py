@@ -71,11 +71,10 @@ class OnnxEmbedder:
 
 def _parse(content: bytes, name: str) -> Any:
     import onnx
-    from google.protobuf.message import DecodeError
 
     try:
         network = onnx.load_model_from_string(content)
-    except DecodeError as error:
+    except Exception as error:  # protobuf's own type, without importing protobuf here
         raise InvalidModel(f"{name} is not an ONNX model; export the network to ONNX") from error
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in network.graph.initializer):
         raise InvalidModel(f"{name} keeps weights in other files, which are never read; export it as one file")

@@ -1,0 +1,108 @@
+"""Short names → constructors, typed, and the verifier that works out of the box. For the edges only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from xcos.calibration import Calibration, read_calibration
+from xcos.compare import NormWeighted, Uniform
+from xcos.detectors import Mtcnn, WholeImage, YuNet
+from xcos.embedders import DlibResNet, OnnxEmbedder
+from xcos.errors import InvalidArgument
+from xcos.interfaces import Comparator, Detector, Embedder
+from xcos.types import FaceChoice
+from xcos.verifier import VECTOR_COMPARATOR, Verifier
+from xcos.weights import read_card
+
+T = TypeVar("T")
+DATA = Path(__file__).parent / "data"
+
+DETECTORS: dict[str, Callable[[], Detector]] = {"mtcnn": Mtcnn, "whole-image": WholeImage}
+FILE_DETECTORS: dict[str, Callable[[str], Detector]] = {"yunet": YuNet}
+EMBEDDERS: dict[str, Callable[[], Embedder]] = {
+    "dlib": DlibResNet,
+    "dlib-fourth": lambda: DlibResNet(grid="fourth"),
+}
+COMPARATORS: dict[str, Callable[[], Comparator]] = {"norm": NormWeighted, "uniform": Uniform}
+
+
+def default_verifier(*, face: FaceChoice = "only") -> Verifier:
+    """MTCNN, dlib's ResNet with its 5 × 5 grid, norm weighting, and their calibration on LFW's development people."""
+    return build_verifier(face=face)
+
+
+def build_verifier(
+    *,
+    detector: str = "mtcnn",
+    embedder: str = "dlib",
+    comparator: str = "norm",
+    calibration: str | Path = "",
+    face: FaceChoice = "only",
+) -> Verifier:
+    """The verifier with these names; ``yunet:FILE`` and ``onnx:FILE:CARD`` take a user's files.
+
+    Without ``calibration`` the packaged one for the embedder and comparator is used; there is one only for
+    packaged weights.
+    """
+    network = _embedder(embedder)
+    weighting = _named(COMPARATORS, comparator, "comparator")()
+    grid = read_calibration(calibration) if calibration else packaged_calibration(network.model, weighting.name)
+    return Verifier(
+        detector=_detector(detector),
+        embedder=network,
+        comparator=weighting,
+        calibration=grid,
+        vector_calibration=find_calibration(network.model, VECTOR_COMPARATOR),
+        face=face,
+    )
+
+
+def _detector(name: str) -> Detector:
+    kind, _, file = name.partition(":")
+    if file:
+        return _named(FILE_DETECTORS, kind, "detector")(file)
+    if kind in FILE_DETECTORS:
+        raise InvalidArgument(f"detector {kind} needs its model: {kind}:FILE.onnx")
+    return _named(DETECTORS, name, "detector")()
+
+
+def _embedder(name: str) -> Embedder:
+    kind, _, files = name.partition(":")
+    if kind == "onnx":
+        model, _, card = files.rpartition(":")
+        if not model or not card:
+            raise InvalidArgument("an ONNX embedder needs its model and card: onnx:MODEL.onnx:CARD.json")
+        return OnnxEmbedder(model, read_card(card))
+    return _named(EMBEDDERS, name, "embedder")()
+
+
+def _named(table: dict[str, T], name: str, what: str) -> T:
+    if name not in table:
+        raise InvalidArgument(f"{what} {name!r} is unknown; one of {', '.join(sorted(table))}", name=name)
+    return table[name]
+
+
+def packaged_calibration(model: str, comparator: str) -> Calibration:
+    """The calibration card in the package for this model and comparator."""
+    card = find_calibration(model, comparator)
+    if card is not None:
+        return card
+    raise InvalidArgument(
+        f"there is no packaged calibration for {model} with {comparator}; a threshold cannot be carried over "
+        "from another model: fit one on your own pairs and pass it",
+        model=model,
+        comparator=comparator,
+    )
+
+
+def find_calibration(model: str, comparator: str) -> Calibration | None:
+    """The packaged card for this model and comparator; None if there is none."""
+    path = DATA / "calibrations" / card_path(model, comparator)
+    return read_calibration(path) if path.is_file() else None
+
+
+def card_path(model: str, comparator: str) -> str:
+    """File name of the packaged calibration card of a model (``name/grid/hash``) and comparator."""
+    return f"{model.replace('/', '-')}-{comparator}.json"

@@ -1,0 +1,337 @@
+"""A result as one picture; computes nothing that the result does not hold, saves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xcos.types import Maps, Pixels, Reals, Sample
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
+
+    from xcos.verification import Verification
+
+Color = tuple[int, int, int]
+Shade = Callable[[float], Color]
+
+INK, SOFT, LINE, PAPER = (26, 32, 38), (96, 106, 116), (206, 212, 218), (255, 255, 255)
+# Okabe and Ito's palette: told apart by people with any of the common colour vision deficiencies.
+BLUE, ORANGE, GRAY = (0, 114, 178), (213, 94, 0), (110, 116, 122)
+OUTCOMES: dict[str, tuple[str, Color]] = {
+    "match": ("MATCH", BLUE),
+    "non_match": ("NON-MATCH", ORANGE),
+    "inconclusive": ("INCONCLUSIVE", GRAY),
+}
+# ColorBrewer's PuOr (orange to purple, for values about a middle), Blues and Purples (for amounts).
+ORANGE_TO_PURPLE = ("b35806", "e08214", "fdb863", "fee0b6", "f7f7f7", "d8daeb", "b2abd2", "8073ac", "542788")
+BLUES = ("f7fbff", "deebf7", "c6dbef", "9ecae1", "6baed6", "4292c6", "2171b5", "08519c", "08306b")
+GREENS = ("f7fcf5", "e5f5e0", "c7e9c0", "a1d99b", "74c476", "41ab5d", "238b45", "006d2c", "00441b")
+
+WIDTH, HEIGHT, MARGIN, PANEL, GAP = 1180, 668, 28, 208, 21
+
+
+def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
+    """Crops with the grid, the three maps with a colour bar each, and the score among the calibration's scores.
+
+    (H, W, 3) RGB, ``1180 · scale`` pixels wide.
+    """
+    canvas = _Canvas(scale)
+    _headline(canvas, result)
+    top = 146
+    comparison, threshold = result.comparison, result.decision.threshold.value
+    across = [MARGIN + index * (PANEL + GAP) for index in range(5)]
+    cells = comparison.similarity.shape
+    _crop(canvas, across[0], top, "Probe", result.probe, cells)
+    _crop(canvas, across[1], top, "Reference", result.reference, cells)
+    low = min(-1 + 2 * threshold, float(comparison.similarity.min()))
+    _map(
+        canvas,
+        across[2],
+        top,
+        "Similarity of each cell",
+        comparison.similarity,
+        _diverging(low, threshold, 1.0),
+        ((low, f"{low:.2f}"), (threshold, f"{threshold:.2f} threshold"), (1.0, "1")),
+    )
+    most = float(comparison.attention.max())
+    _map(
+        canvas,
+        across[3],
+        top,
+        "Attention: weight of each cell",
+        comparison.attention,
+        _sequential(BLUES, 0, most),
+        ((0, "0"), (most, f"{most:.3f}")),
+    )
+    least, most = min(0.0, float(comparison.contribution.min())), float(comparison.contribution.max())
+    _map(
+        canvas,
+        across[4],
+        top,
+        f"Contribution: sums to {result.score:.4f}",
+        comparison.contribution,
+        _sequential(GREENS, least, most),
+        ((least, f"{least:.3f}" if least else "0"), (most, f"{most:.3f}")),
+    )
+    _score_scale(canvas, result, top + PANEL + 92)
+    _footer(canvas, result)
+    return canvas.pixels()
+
+
+class _Canvas:
+    """Pillow with coordinates that do not depend on the resolution."""
+
+    def __init__(self, scale: float) -> None:
+        from PIL import Image as pil
+        from PIL import ImageDraw
+
+        self._pil, self._scale = pil, scale
+        self._picture = pil.new("RGB", (round(WIDTH * scale), round(HEIGHT * scale)), PAPER)
+        self._draw = ImageDraw.Draw(self._picture)
+        self._fonts: dict[float, FreeTypeFont] = {}
+
+    def pixels(self) -> Pixels:
+        return np.asarray(self._picture)
+
+    def text(self, x: float, y: float, words: str, size: float = 13, color: Color = INK, anchor: str = "ls") -> None:
+        self._draw.text(self._at(x, y), words, fill=color, font=self._font(size), anchor=anchor)
+
+    def text_width(self, words: str, size: float) -> float:
+        return self._draw.textlength(words, font=self._font(size)) / self._scale
+
+    def box(self, x: float, y: float, width: float, height: float, fill: Color | None, edge: Color | None = None) -> None:
+        (left, top), (right, bottom) = self._at(x, y), self._at(x + width, y + height)
+        self._draw.rectangle((left, top, right - 1, bottom - 1), fill=fill, outline=edge, width=self._line(1))
+
+    def line(self, points: Sequence[tuple[float, float]], color: Color, width: float = 1) -> None:
+        self._draw.line([self._at(*point) for point in points], fill=color, width=self._line(width))
+
+    def area(self, points: Sequence[tuple[float, float]], fill: Color) -> None:
+        self._draw.polygon([self._at(*point) for point in points], fill=fill)
+
+    def image(self, x: float, y: float, side: float, pixels: Pixels) -> None:
+        size = (round(side * self._scale), round(side * self._scale))
+        picture = self._pil.fromarray(np.ascontiguousarray(pixels)).resize(size, self._pil.Resampling.BICUBIC)
+        left, top = self._at(x, y)
+        self._picture.paste(picture, (round(left), round(top)))
+
+    def _at(self, x: float, y: float) -> tuple[float, float]:
+        return x * self._scale, y * self._scale
+
+    def _line(self, width: float) -> int:
+        return max(1, round(width * self._scale))
+
+    def _font(self, size: float) -> FreeTypeFont:
+        if size not in self._fonts:
+            from PIL import ImageFont
+
+            font = ImageFont.load_default(size * self._scale)
+            assert not isinstance(font, ImageFont.ImageFont), "Pillow was built without FreeType"
+            self._fonts[size] = font
+        return self._fonts[size]
+
+
+def _headline(canvas: _Canvas, result: Verification) -> None:
+    decision, threshold = result.decision, result.decision.threshold
+    label, color = OUTCOMES[decision.outcome]
+    width = canvas.text_width(label, 24) + 36
+    canvas.box(MARGIN, 24, width, 44, color)
+    canvas.text(MARGIN + width / 2, 46, label, 24, PAPER, "mm")
+    side = "at or above" if decision.score >= threshold.value else "below"
+    canvas.text(MARGIN + width + 20, 44, f"Score {decision.score:.4f}, {side} the threshold {threshold.value:.4f}", 19)
+    canvas.text(
+        MARGIN + width + 20,
+        66,
+        f"Threshold for a false match rate of {threshold.fmr:g}; measured {threshold.fmr_low:.2g} to "
+        f"{threshold.fmr_high:.2g} (95 %). Log-likelihood ratio {decision.llr:+.2f}.",
+        13,
+        SOFT,
+    )
+    for row, words in enumerate(_doubts(canvas, result)):
+        canvas.text(MARGIN, 92 + 18 * row, words, 13, INK)
+
+
+def _doubts(canvas: _Canvas, result: Verification) -> list[str]:
+    """The reasons in at most two lines; what does not fit is counted, and stands in the report."""
+    messages = [reason.message for reason in result.decision.reasons]
+    lines = [_fitted(canvas, message) for message in messages[:2]]
+    if len(messages) > 2:
+        lines[1] = _fitted(canvas, f"{messages[1]} (and {len(messages) - 2} more reasons)")
+    return lines
+
+
+def _fitted(canvas: _Canvas, words: str) -> str:
+    while canvas.text_width(words, 13) > WIDTH - 2 * MARGIN:
+        words = words[:-5].rstrip() + " …"
+    return words
+
+
+def _crop(canvas: _Canvas, x: float, y: float, title: str, sample: Sample, cells: tuple[int, ...]) -> None:
+    canvas.text(x, y - 8, title, 14)
+    canvas.image(x, y, PANEL, _squared(sample.face.crop))
+    rows, cols = cells
+    for index in range(1, cols):
+        at = x + index * PANEL / cols
+        canvas.line([(at, y), (at, y + PANEL)], (235, 238, 240), 0.5)
+    for index in range(1, rows):
+        at = y + index * PANEL / rows
+        canvas.line([(x, at), (x + PANEL, at)], (235, 238, 240), 0.5)
+    canvas.text(x, y + PANEL + 18, f"{sample.photo_size[0]} × {sample.photo_size[1]} px photo", 11.5, SOFT)
+    quality = sample.quality
+    canvas.text(
+        x, y + PANEL + 34, f"eyes {quality.inter_eye:.0f} px apart, sharpness {quality.sharpness:.2f}", 11.5, SOFT
+    )
+
+
+def _squared(crop: Pixels) -> Pixels:
+    """The crop on a square ground, so that panels of every template have one size."""
+    height, width = crop.shape[:2]
+    side = max(height, width)
+    ground = np.full((side, side, 3), 255, np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    ground[top : top + height, left : left + width] = crop
+    return ground
+
+
+def _map(
+    canvas: _Canvas,
+    x: float,
+    y: float,
+    title: str,
+    values: Maps,
+    shade: Shade,
+    ticks: Sequence[tuple[float, str]],
+) -> None:
+    canvas.text(x, y - 8, title, 14)
+    rows, cols = values.shape
+    tall, wide = PANEL / rows, PANEL / cols
+    size = min(13.0, wide / 3.4)
+    for (row, col), value in np.ndenumerate(values):
+        color = shade(float(value))
+        canvas.box(x + col * wide, y + row * tall, wide, tall, color)
+        if size >= 6:
+            middle = x + (col + 0.5) * wide, y + (row + 0.5) * tall
+            canvas.text(*middle, _short(float(value)), size, _readable_on(color), "mm")
+    canvas.box(x, y, PANEL, PANEL, None, LINE)
+    _color_bar(canvas, x, y + PANEL + 8, shade, ticks)
+
+
+def _short(value: float) -> str:
+    text = f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 and value != 0 else text
+
+
+def _color_bar(canvas: _Canvas, x: float, y: float, shade: Shade, ticks: Sequence[tuple[float, str]]) -> None:
+    low, high = ticks[0][0], ticks[-1][0]
+    steps = 104
+    for step in range(steps):
+        value = low + (step + 0.5) / steps * (high - low)
+        canvas.box(x + step * PANEL / steps, y, PANEL / steps + 0.5, 9, shade(value))
+    canvas.box(x, y, PANEL, 9, None, LINE)
+    for value, words in ticks:
+        share = (value - low) / (high - low) if high > low else 0
+        anchor = "ls" if share < 0.05 else "rs" if share > 0.95 else "ms"
+        canvas.text(x + share * PANEL, y + 23, words, 11.5, SOFT, anchor)
+        if 0.05 <= share <= 0.95:
+            canvas.line([(x + share * PANEL, y), (x + share * PANEL, y + 12)], INK)
+
+
+def _score_scale(canvas: _Canvas, result: Verification, top: float) -> None:
+    """The two distributions of the calibration, the threshold with its interval, and where this score lies."""
+    card, threshold, score = result.calibration, result.decision.threshold, result.decision.score
+    left, right, tall = float(MARGIN), float(WIDTH - MARGIN), 104.0
+    low = min(float(card.bins[0]), score) - 0.02
+    high = max(float(card.bins[-1]), score, 1.0)
+
+    def place(value: float) -> float:
+        return left + (value - low) / (high - low) * (right - left)
+
+    bottom = top + tall
+    canvas.text(left, top - 12, "Where the score lies", 14)
+    for shares, color, soft in (
+        (card.non_mated, ORANGE, (248, 223, 204)),
+        (card.mated, BLUE, (204, 227, 240)),
+    ):
+        curve = _outline(card.bins, shares, place, bottom, tall - 8)
+        canvas.area(curve, soft)
+        canvas.line(curve[1:-1], color, 1.2)
+    canvas.line([(left, bottom), (right, bottom)], INK)
+    for tick in np.arange(np.ceil(low * 10) / 10, high + 1e-9, 0.1):
+        canvas.line([(place(tick), bottom), (place(tick), bottom + 4)], INK)
+        canvas.text(place(tick), bottom + 17, f"{tick:.1f}".replace("-", "−"), 11.5, SOFT, "ms")
+    canvas.box(
+        place(threshold.low), top, max(1.0, place(threshold.high) - place(threshold.low)), tall, (150, 156, 162)
+    )
+    canvas.text(place(threshold.value) - 6, top + 10, "threshold", 11.5, SOFT, "rs")
+    _, color = OUTCOMES[result.outcome]
+    at = place(score)
+    canvas.line([(at, top - 4), (at, bottom)], INK, 2.4)
+    anchor, shift = ("rs", -7) if at > right - 110 else ("ls", 7)
+    canvas.text(at + shift, top + 4, f"this pair {score:.4f}", 13, color, anchor)
+    mated, other = card.origin.n_mated, card.origin.n_non_mated
+    key = top - 12
+    canvas.box(right - 430, key - 10, 11, 11, (248, 223, 204), ORANGE)
+    canvas.text(right - 413, key, f"{other:,} pairs of different people", 11.5, SOFT)
+    canvas.box(right - 184, key - 10, 11, 11, (204, 227, 240), BLUE)
+    canvas.text(right - 167, key, f"{mated:,} pairs of one person", 11.5, SOFT)
+
+
+def _outline(
+    bins: Reals, shares: Reals, place: Callable[[float], float], bottom: float, tall: float
+) -> list[tuple[float, float]]:
+    """Histogram as a closed line through the middles of its bins, scaled to its own peak."""
+    middles = (bins[1:] + bins[:-1]) / 2
+    peak = max(float(shares.max()), 1e-12)
+    curve = [(place(float(x)), bottom - tall * float(y) / peak) for x, y in zip(middles, shares, strict=True)]
+    return [(curve[0][0], bottom), *curve, (curve[-1][0], bottom)]
+
+
+def _footer(canvas: _Canvas, result: Verification) -> None:
+    origin = result.calibration.origin
+    y = HEIGHT - 30
+    canvas.line([(MARGIN, y - 18), (WIDTH - MARGIN, y - 18)], LINE)
+    second = result.second_opinion
+    opinion = f"Second opinion of the network's own vector: {second.outcome.replace('_', '-')}. " if second else ""
+    canvas.text(
+        MARGIN,
+        y,
+        _fitted(
+            canvas,
+            f"{opinion}Calibrated on {origin.dataset}, {origin.n_subjects:,} people, {origin.date}. "
+            "Cells see more of the face than their own square. No liveness check was made.",
+        ),
+        11.5,
+        SOFT,
+    )
+    canvas.text(MARGIN, y + 16, f"{result.model} · {result.comparator} weighting · {result.detector}", 11.5, SOFT)
+
+
+def _sequential(stops: Sequence[str], low: float, high: float) -> Shade:
+    return lambda value: _blend(stops, (value - low) / (high - low) if high > low else 0.0)
+
+
+def _diverging(low: float, middle: float, high: float) -> Shade:
+    """Orange below ``middle``, near white at it, purple above."""
+
+    def shade(value: float) -> Color:
+        below = 0.5 * (value - low) / (middle - low) if middle > low else 0.5
+        above = 0.5 + 0.5 * (value - middle) / (high - middle) if high > middle else 0.5
+        return _blend(ORANGE_TO_PURPLE, below if value < middle else above)
+
+    return shade
+
+
+def _blend(stops: Sequence[str], share: float) -> Color:
+    at = min(max(share, 0.0), 1.0) * (len(stops) - 1)
+    index = min(int(at), len(stops) - 2)
+    first, second = (np.array(list(bytes.fromhex(stop)), float) for stop in stops[index : index + 2])
+    red, green, blue = np.rint(first + (second - first) * (at - index)).astype(int).tolist()
+    return red, green, blue
+
+
+def _readable_on(color: Color) -> Color:
+    red, green, blue = color
+    return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else PAPER

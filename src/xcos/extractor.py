@@ -1,0 +1,92 @@
+"""Photo → face → aligned crop → template, alone and for many photos; needs no calibration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from xcos.align import align
+from xcos.errors import InputRefused, InvalidArgument
+from xcos.faces import choose_face
+from xcos.images import read_image
+from xcos.interfaces import Detector, Embedder
+from xcos.quality import measure_quality
+from xcos.types import FaceChoice, Photo, Sample, Template, Templates
+
+BLOCK = 8  # photos per network call; larger blocks leave the cache and are slower
+
+
+@dataclass(frozen=True)
+class ReadyPhoto:
+    """All that comparing needs of one photo; the photo itself is not kept."""
+
+    sample: Sample
+    template: Template
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Finds the face that ``face`` means (see :func:`xcos.faces.choose_face`) and embeds it."""
+
+    detector: Detector
+    embedder: Embedder
+    face: FaceChoice = "only"
+
+    def locate(self, photo: Photo) -> Sample:
+        """The chosen face of a photo, aligned and measured."""
+        faces = self.detector.detect(photo.pixels)
+        face, ambiguous = choose_face(faces, photo.size, self.face)
+        aligned = align(photo, face, self.embedder.card.template)
+        return Sample(
+            face=aligned,
+            quality=measure_quality(aligned),
+            faces_found=len(faces),
+            ambiguous=ambiguous,
+            sha256=photo.sha256,
+            photo_size=photo.size,
+            format=photo.format,
+            name=photo.name,
+        )
+
+    def extract(self, samples: Sequence[Sample]) -> Templates:
+        """Templates of several samples in one batch."""
+        if not samples:
+            raise InvalidArgument("extract() needs at least one sample")
+        return self.embedder.embed(np.stack([sample.face.crop for sample in samples]))
+
+    def prepare(
+        self, paths: Sequence[Path], *, on_photo: Callable[[], None] = lambda: None, streams: int = 0
+    ) -> list[ReadyPhoto | InputRefused]:
+        """Each photo read, located and embedded once, in the given order; one that cannot be used gives its error.
+
+        ``streams`` threads (default: one per core) work on blocks of eight photos; ``on_photo`` is called by them
+        after each photo.
+        """
+        blocks = [paths[start : start + BLOCK] for start in range(0, len(paths), BLOCK)]
+        with ThreadPoolExecutor(streams or usable_cores(), "xcos") as pool:
+            ready = pool.map(lambda block: self._block(block, on_photo), blocks)
+            return [photo for block in ready for photo in block]
+
+    def _block(self, paths: Sequence[Path], on_photo: Callable[[], None]) -> list[ReadyPhoto | InputRefused]:
+        samples: list[Sample | InputRefused] = []
+        for path in paths:
+            try:
+                samples.append(self.locate(read_image(path)))
+            except InputRefused as error:
+                samples.append(error)
+            on_photo()
+        usable = [sample for sample in samples if isinstance(sample, Sample)]
+        templates = iter(self.extract(usable) if usable else ())
+        return [ReadyPhoto(each, next(templates)) if isinstance(each, Sample) else each for each in samples]
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

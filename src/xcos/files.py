@@ -1,0 +1,47 @@
+"""Writing files so that a reader sees the old content or the new, never half of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from xcos.errors import InvalidArgument
+
+
+def write_atomically(path: str | Path, content: bytes) -> None:
+    """Writes beside ``path``, flushes to the disk and renames; on any error the old file stays as it was."""
+    path = Path(path)
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise _unwritable(path, error) from error
+
+
+def require_writable(path: str | Path) -> None:
+    """Raises before the work, not after it, when ``path`` cannot be written."""
+    path = Path(path)
+    folder = path.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        what = "is a folder" if path.is_dir() else "cannot be written: its folder is missing or protected"
+        raise InvalidArgument(f"{path} {what}; give a file in an existing folder", path=str(path))
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _unwritable(path: Path, error: OSError) -> InvalidArgument:
+    return InvalidArgument(f"cannot write {path}: {error.strerror}; nothing was changed", path=str(path))

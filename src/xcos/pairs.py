@@ -1,0 +1,242 @@
+"""Lists of pairs: each photo read and embedded once, memory bounded, results in order and resumable."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from xcos.errors import InputRefused, InvalidArgument, InvalidPairList
+from xcos.extractor import ReadyPhoto
+from xcos.types import Decision
+from xcos.verifier import Verifier
+from xcos.version import __version__
+
+COLUMNS = ("probe", "reference", "score", "llr", "decision", "reasons", "error")
+CHUNK = 512  # pairs between two writes
+_TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": None}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One line of a pair list; paths as written there."""
+
+    probe: str
+    reference: str
+    mated: bool | None
+    """None where the list does not say."""
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """Decision on one pair, or the error of the photo that could not be used."""
+
+    pair: Pair
+    decision: Decision | None
+    error: InputRefused | None
+
+    def row(self, *, with_mated: bool) -> list[str]:
+        """The line for the output file, as :data:`COLUMNS`, with ``mated`` at the end if the list has it."""
+        decision = self.decision
+        cells = [self.pair.probe, self.pair.reference]
+        cells += (
+            [
+                f"{decision.score:.6f}",
+                f"{decision.llr:.4f}",
+                decision.outcome,
+                " ".join(f"{reason.side}:{reason.code}" for reason in decision.reasons),
+            ]
+            if decision
+            else [""] * 4
+        )
+        cells.append(self.error.code if self.error else "")
+        if with_mated:
+            cells.append("" if self.pair.mated is None else str(int(self.pair.mated)))
+        return cells
+
+
+@dataclass(frozen=True)
+class PairList:
+    """Pairs in file order, with the folder their relative paths start from."""
+
+    pairs: list[Pair]
+    folder: Path
+    has_mated: bool
+    sha256: str
+
+    @property
+    def photos(self) -> int:
+        """How many distinct photos the pairs name."""
+        return len({path for pair in self.pairs for path in (pair.probe, pair.reference)})
+
+
+def read_pairs(path: str | Path) -> PairList:
+    """The pairs in a CSV file with the columns ``probe,reference`` and, if wanted, ``mated`` (1 or 0).
+
+    Relative paths start from the file's folder. Every line is checked before any photo is read;
+    :class:`InvalidPairList` names the first wrong one.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidPairList(f"cannot read the pair list {path}: {error.strerror}") from error
+    # Names that are not UTF-8 survive to the output by way of surrogates.
+    text = content.decode("utf-8-sig", "surrogateescape")
+    if "\0" in text:
+        raise InvalidPairList(f"{path.name} is not a CSV file: it has NUL bytes")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        if header not in (["probe", "reference"], ["probe", "reference", "mated"]):
+            raise InvalidPairList(
+                f"{path.name}, line 1: the columns must be probe,reference or probe,reference,mated, got "
+                f"{','.join(header) or 'nothing'}",
+                line=1,
+            )
+        pairs = [_pair(cells, len(header), path.name, reader.line_num) for cells in reader if cells]
+    except csv.Error as error:
+        raise InvalidPairList(f"{path.name}, line {reader.line_num}: {error}", line=reader.line_num) from error
+    if not pairs:
+        raise InvalidPairList(f"{path.name} has no pairs below its header")
+    return PairList(pairs, path.parent, len(header) == 3, hashlib.sha256(content).hexdigest())
+
+
+def _pair(cells: list[str], columns: int, name: str, line: int) -> Pair:
+    if len(cells) != columns or not cells[0] or not cells[1]:
+        raise InvalidPairList(f"{name}, line {line}: {columns} filled columns were expected, got {cells}", line=line)
+    mated = cells[2].strip().lower() if columns == 3 else ""
+    if mated not in _TRUTH:
+        raise InvalidPairList(f"{name}, line {line}: mated must be 1 or 0, got {cells[2]!r}", line=line)
+    return Pair(cells[0], cells[1], _TRUTH[mated])
+
+
+def score_pairs(
+    verifier: Verifier,
+    pairs: PairList,
+    *,
+    fmr: float = 1e-3,
+    skip: int = 0,
+    on_photo: Callable[[], None] = lambda: None,
+) -> Iterator[list[PairResult]]:
+    """Results in the order of the list, in chunks, from pair ``skip`` on.
+
+    A photo is kept from the chunk that first names it to the one that last does.
+    """
+    verifier.calibration.threshold(fmr)  # an impossible request is refused before any work
+    extractor = verifier.extractor
+    todo = pairs.pairs[skip:]
+    last_use = {path: at for at, pair in enumerate(todo) for path in (pair.probe, pair.reference)}
+    ready: dict[str, ReadyPhoto | InputRefused] = {}
+    for start in range(0, len(todo), CHUNK):
+        chunk = todo[start : start + CHUNK]
+        named = dict.fromkeys(path for pair in chunk for path in (pair.probe, pair.reference))
+        new = [path for path in named if path not in ready]
+        ready.update(zip(new, extractor.prepare([pairs.folder / path for path in new], on_photo=on_photo), strict=True))
+        yield _judge(verifier, chunk, ready, fmr)
+        end = start + len(chunk)
+        ready = {path: photo for path, photo in ready.items() if last_use[path] >= end}
+
+
+def _judge(
+    verifier: Verifier, chunk: list[Pair], ready: dict[str, ReadyPhoto | InputRefused], fmr: float
+) -> list[PairResult]:
+    results: list[PairResult | None] = [None] * len(chunk)
+    scored: list[tuple[int, ReadyPhoto, ReadyPhoto]] = []
+    for index, pair in enumerate(chunk):
+        probe, reference = ready[pair.probe], ready[pair.reference]
+        if isinstance(probe, InputRefused):
+            results[index] = PairResult(pair, None, probe)
+        elif isinstance(reference, InputRefused):
+            results[index] = PairResult(pair, None, reference)
+        else:
+            scored.append((index, probe, reference))
+    if scored:
+        comparisons = verifier.compare_batch(
+            [probe.template for _, probe, _ in scored], [reference.template for _, _, reference in scored]
+        )
+        for (index, probe, reference), comparison in zip(scored, comparisons, strict=True):
+            second = verifier.second_opinion(probe.template, reference.template, fmr=fmr)
+            decision = verifier.decide(comparison, second, probe.sample, reference.sample, fmr=fmr)
+            results[index] = PairResult(chunk[index], decision, None)
+    return [result for result in results if result is not None]
+
+
+def write_scores(
+    verifier: Verifier,
+    pairs: PairList,
+    out: str | Path,
+    *,
+    fmr: float = 1e-3,
+    on_photo: Callable[[], None] = lambda: None,
+    on_results: Callable[[list[PairResult]], None] = lambda _: None,
+    on_resume: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Scores all pairs into the CSV file ``out``, which appears whole or not at all.
+
+    Progress is kept beside it in ``OUT.<hash>.partial``; a run with the same pairs, model, calibration and
+    options goes on from there.
+    """
+    out = Path(out)
+    partial = out.with_name(f"{out.name}.{_fingerprint(verifier, pairs, fmr)}.partial")
+    done = _complete_rows(partial)
+    if done:
+        on_resume(done)
+    header = [*COLUMNS, "mated"] if pairs.has_mated else list(COLUMNS)
+    try:
+        with partial.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            if file.tell() == 0:
+                writer.writerow(header)
+            for results in score_pairs(verifier, pairs, fmr=fmr, skip=done, on_photo=on_photo):
+                writer.writerows(result.row(with_mated=pairs.has_mated) for result in results)
+                file.flush()
+                os.fsync(file.fileno())
+                on_results(results)
+        partial.replace(out)
+    except OSError as error:
+        raise InvalidArgument(
+            f"cannot write {out}: {error.strerror}; what was done is kept in {partial.name}", path=str(out)
+        ) from error
+
+
+def _fingerprint(verifier: Verifier, pairs: PairList, fmr: float) -> str:
+    parts = (
+        pairs.sha256,
+        str(pairs.folder.resolve()),
+        verifier.detector.name,
+        verifier.embedder.model,
+        verifier.calibration.sha256,
+        verifier.vector_calibration.sha256 if verifier.vector_calibration else "",
+        repr((verifier.face, verifier.limits, fmr)),
+        __version__,
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _complete_rows(partial: Path) -> int:
+    """How many pairs the partial file holds; a line cut by a crash is removed from it."""
+    if not partial.exists():
+        return 0
+    content = partial.read_bytes()
+    rows, end = _whole_rows(content)
+    if end != len(content):
+        with partial.open("r+b") as file:
+            file.truncate(end)
+    return max(0, rows - 1)
+
+
+def _whole_rows(content: bytes) -> tuple[int, int]:
+    """Rows that ended, and where the last of them did; a quoted name may hold line breaks."""
+    rows = end = 0
+    quoted = False
+    for at, byte in enumerate(content):
+        if byte == 0x22:
+            quoted = not quoted
+        elif byte == 0x0A and not quoted:
+            rows, end = rows + 1, at + 1
+    return rows, end

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import lfw
 import numpy as np
 
-import lfw
 from xcos.calibration import Calibration, NonMatedScores, fit_calibration
 from xcos.catalog import COMPARATORS, card_path
-from xcos.compare import Uniform, vectors_as_grids
+from xcos.compare import vectors_as_grids
 from xcos.detectors import Mtcnn
 from xcos.embedders import DlibResNet
 from xcos.extractor import Extractor, ReadyPhoto
@@ -79,7 +79,7 @@ class _Scored:
     def scores(self, comparator: str) -> tuple[np.ndarray, NonMatedScores]:
         """Scores of the listed mated pairs, and of all pairs of photos of different people."""
         if comparator == VECTOR_COMPARATOR:
-            grids, weighting = vectors_as_grids(self.templates.vectors), Uniform()
+            grids, weighting = vectors_as_grids(self.templates.vectors), COMPARATORS["uniform"]()
         else:
             grids, weighting = self.templates.grids, COMPARATORS[comparator]()
         listed = [

@@ -171,7 +171,8 @@ class Calibration:
             "origin": self.origin.__dict__.copy(),
             "llr": {"slope": self.slope, "intercept": self.intercept},
             "rates": _rounded(self.rates),
-            "thresholds": [_rounded(row) for row in self.thresholds],
+            # unrounded: a threshold just above tied scores must stay above them
+            "thresholds": self.thresholds.tolist(),
             "histograms": {
                 "bins": _rounded(self.bins),
                 "mated": _rounded(self.mated),
@@ -327,11 +328,13 @@ def fmr_interval(non_mated: NonMatedScores, threshold: float) -> tuple[float, fl
     errors = non_mated.descending[: non_mated.count_from(threshold)]
     p = errors.size / total
     comparisons = non_mated.comparisons_per_subject
+    present = int((comparisons > 0).sum())
     if p in (0.0, 1.0):
-        return (0.0, 3 / (len(comparisons) / 2), 0.0) if p == 0 else (1.0, 1.0, float(len(comparisons) / 2))
+        # Rule of three (Hanley, Lippman-Hand 1983) on the disjoint pairs that these people can form
+        room = min(1.0, 3 / (present / 2))
+        return (0.0, room, 0.0) if p == 0 else (1 - room, 1.0, present / 2)
     size = len(comparisons)
     wrong = np.bincount(non_mated.first[errors], minlength=size) + np.bincount(non_mated.second[errors], minlength=size)
-    present = int((comparisons > 0).sum())
     residuals = wrong - p * comparisons
     variance = present / (present - 1) * float((residuals**2).sum()) / total**2
     variance = max(variance, p * (1 - p) / total)

@@ -20,7 +20,8 @@ class Uniform:
         """Local cosines, and 1 / cells everywhere."""
         dots, probe_norms, reference_norms = _parts(probes, references)
         similarity = _cosine(dots, probe_norms * reference_norms)
-        return similarity, np.full(similarity.shape, 1.0 / similarity[0].size)
+        _, rows, cols = similarity.shape
+        return similarity, np.full(similarity.shape, 1.0 / (rows * cols))
 
 
 @dataclass(frozen=True)

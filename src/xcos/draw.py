@@ -20,6 +20,7 @@ Shade = Callable[[float], Color]
 INK, SOFT, LINE, PAPER = (26, 32, 38), (96, 106, 116), (206, 212, 218), (255, 255, 255)
 # Okabe and Ito's palette: told apart by people with any of the common colour vision deficiencies.
 BLUE, ORANGE, GRAY = (0, 114, 178), (213, 94, 0), (110, 116, 122)
+SOFT_BLUE, SOFT_ORANGE = (204, 227, 240), (248, 223, 204)
 OUTCOMES: dict[str, tuple[str, Color]] = {
     "match": ("MATCH", BLUE),
     "non_match": ("NON-MATCH", ORANGE),
@@ -30,7 +31,7 @@ ORANGE_TO_PURPLE = ("b35806", "e08214", "fdb863", "fee0b6", "f7f7f7", "d8daeb", 
 BLUES = ("f7fbff", "deebf7", "c6dbef", "9ecae1", "6baed6", "4292c6", "2171b5", "08519c", "08306b")
 GREENS = ("f7fcf5", "e5f5e0", "c7e9c0", "a1d99b", "74c476", "41ab5d", "238b45", "006d2c", "00441b")
 
-WIDTH, HEIGHT, MARGIN, PANEL, GAP = 1180, 668, 28, 208, 21
+WIDTH, HEIGHT, MARGIN, PANEL, GAP = 1180, 660, 28, 208, 21
 
 
 def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
@@ -40,7 +41,7 @@ def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
     """
     canvas = _Canvas(scale)
     _headline(canvas, result)
-    top = 146
+    top = 138
     comparison, threshold = result.comparison, result.decision.threshold.value
     across = [MARGIN + index * (PANEL + GAP) for index in range(5)]
     cells = comparison.similarity.shape
@@ -76,7 +77,7 @@ def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
         _sequential(GREENS, least, most),
         ((least, f"{least:.3f}" if least else "0"), (most, f"{most:.3f}")),
     )
-    _score_scale(canvas, result, top + PANEL + 92)
+    _score_scale(canvas, result, top + PANEL + 88)
     _footer(canvas, result)
     return canvas.pixels()
 
@@ -102,7 +103,9 @@ class _Canvas:
     def text_width(self, words: str, size: float) -> float:
         return self._draw.textlength(words, font=self._font(size)) / self._scale
 
-    def box(self, x: float, y: float, width: float, height: float, fill: Color | None, edge: Color | None = None) -> None:
+    def box(
+        self, x: float, y: float, width: float, height: float, fill: Color | None, edge: Color | None = None
+    ) -> None:
         (left, top), (right, bottom) = self._at(x, y), self._at(x + width, y + height)
         self._draw.rectangle((left, top, right - 1, bottom - 1), fill=fill, outline=edge, width=self._line(1))
 
@@ -179,7 +182,7 @@ def _crop(canvas: _Canvas, x: float, y: float, title: str, sample: Sample, cells
     for index in range(1, rows):
         at = y + index * PANEL / rows
         canvas.line([(x, at), (x + PANEL, at)], (235, 238, 240), 0.5)
-    canvas.text(x, y + PANEL + 18, f"{sample.photo_size[0]} × {sample.photo_size[1]} px photo", 11.5, SOFT)
+    canvas.text(x, y + PANEL + 18, f"photo of {sample.photo_size[0]} by {sample.photo_size[1]} pixels", 11.5, SOFT)
     quality = sample.quality
     canvas.text(
         x, y + PANEL + 34, f"eyes {quality.inter_eye:.0f} px apart, sharpness {quality.sharpness:.2f}", 11.5, SOFT
@@ -251,32 +254,28 @@ def _score_scale(canvas: _Canvas, result: Verification, top: float) -> None:
 
     bottom = top + tall
     canvas.text(left, top - 12, "Where the score lies", 14)
-    for shares, color, soft in (
-        (card.non_mated, ORANGE, (248, 223, 204)),
-        (card.mated, BLUE, (204, 227, 240)),
-    ):
-        curve = _outline(card.bins, shares, place, bottom, tall - 8)
-        canvas.area(curve, soft)
-        canvas.line(curve[1:-1], color, 1.2)
+    other = _outline(card.bins, card.non_mated, place, bottom, tall - 8)
+    mated = _outline(card.bins, card.mated, place, bottom, tall - 8)
+    canvas.area(other, SOFT_ORANGE)
+    canvas.area(mated, SOFT_BLUE)
+    canvas.line(other[1:-1], ORANGE, 1.2)
+    canvas.line(mated[1:-1], BLUE, 1.2)
     canvas.line([(left, bottom), (right, bottom)], INK)
     for tick in np.arange(np.ceil(low * 10) / 10, high + 1e-9, 0.1):
         canvas.line([(place(tick), bottom), (place(tick), bottom + 4)], INK)
         canvas.text(place(tick), bottom + 17, f"{tick:.1f}".replace("-", "−"), 11.5, SOFT, "ms")
-    canvas.box(
-        place(threshold.low), top, max(1.0, place(threshold.high) - place(threshold.low)), tall, (150, 156, 162)
-    )
+    canvas.box(place(threshold.low), top, max(1.0, place(threshold.high) - place(threshold.low)), tall, (150, 156, 162))
     canvas.text(place(threshold.value) - 6, top + 10, "threshold", 11.5, SOFT, "rs")
     _, color = OUTCOMES[result.outcome]
     at = place(score)
     canvas.line([(at, top - 4), (at, bottom)], INK, 2.4)
     anchor, shift = ("rs", -7) if at > right - 110 else ("ls", 7)
     canvas.text(at + shift, top + 4, f"this pair {score:.4f}", 13, color, anchor)
-    mated, other = card.origin.n_mated, card.origin.n_non_mated
     key = top - 12
-    canvas.box(right - 430, key - 10, 11, 11, (248, 223, 204), ORANGE)
-    canvas.text(right - 413, key, f"{other:,} pairs of different people", 11.5, SOFT)
-    canvas.box(right - 184, key - 10, 11, 11, (204, 227, 240), BLUE)
-    canvas.text(right - 167, key, f"{mated:,} pairs of one person", 11.5, SOFT)
+    canvas.box(right - 430, key - 10, 11, 11, SOFT_ORANGE, ORANGE)
+    canvas.text(right - 413, key, f"{card.origin.n_non_mated:,} pairs of different people", 11.5, SOFT)
+    canvas.box(right - 184, key - 10, 11, 11, SOFT_BLUE, BLUE)
+    canvas.text(right - 167, key, f"{card.origin.n_mated:,} pairs of one person", 11.5, SOFT)
 
 
 def _outline(
@@ -290,23 +289,17 @@ def _outline(
 
 
 def _footer(canvas: _Canvas, result: Verification) -> None:
-    origin = result.calibration.origin
-    y = HEIGHT - 30
-    canvas.line([(MARGIN, y - 18), (WIDTH - MARGIN, y - 18)], LINE)
-    second = result.second_opinion
-    opinion = f"Second opinion of the network's own vector: {second.outcome.replace('_', '-')}. " if second else ""
-    canvas.text(
-        MARGIN,
-        y,
-        _fitted(
-            canvas,
-            f"{opinion}Calibrated on {origin.dataset}, {origin.n_subjects:,} people, {origin.date}. "
-            "Cells see more of the face than their own square. No liveness check was made.",
-        ),
-        11.5,
-        SOFT,
+    origin, second = result.calibration.origin, result.second_opinion
+    opinion = f" Second opinion, the network's own vector: {second.outcome.replace('_', '-')}." if second else ""
+    lines = (
+        f"No liveness check was made. Each cell sees more of the face than its own square.{opinion}",
+        f"Calibrated on {origin.dataset}: {origin.n_subjects:,} people, {origin.date}.",
+        f"{result.model} · {result.comparator} weighting · {result.detector}",
     )
-    canvas.text(MARGIN, y + 16, f"{result.model} · {result.comparator} weighting · {result.detector}", 11.5, SOFT)
+    top = HEIGHT - 16 * len(lines)
+    canvas.line([(MARGIN, top - 18), (WIDTH - MARGIN, top - 18)], LINE)
+    for row, words in enumerate(lines):
+        canvas.text(MARGIN, top + 16 * row, _fitted(canvas, words), 11.5, SOFT)
 
 
 def _sequential(stops: Sequence[str], low: float, high: float) -> Shade:

@@ -119,13 +119,14 @@ def _stream_bytes(file: BinaryIO) -> bytes:
 
 def _photo_of_bytes(content: bytes, name: str, max_pixels: int) -> Photo:
     from PIL import Image as pil
+    from PIL import UnidentifiedImageError
 
     with warnings.catch_warnings():
         # Odd metadata makes Pillow warn; size is bounded here, before decoding, by our own limit.
         warnings.simplefilter("ignore")
         try:
             picture = pil.open(io.BytesIO(content), formats=FORMATS)
-        except pil.UnidentifiedImageError as error:
+        except UnidentifiedImageError as error:
             raise _unidentified(content) from error
         except pil.DecompressionBombError as error:
             raise ImageTooLarge(f"the image is too large: {error}", max_pixels=max_pixels) from error

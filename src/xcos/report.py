@@ -1,0 +1,146 @@
+"""A result as one self-contained HTML file, and as the picture in a notebook."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from xcos.draw import OUTCOMES
+from xcos.files import write_atomically
+from xcos.types import Region, Sample
+from xcos.verification import Verification
+
+TEMPLATES = Path(__file__).parent / "data" / "templates"
+REGION_WORDS = {
+    "brow": "brow and forehead",
+    "eyes": "eyes",
+    "nose": "nose",
+    "mouth": "mouth",
+    "cheeks": "cheeks",
+    "jaw": "jaw and chin",
+    "face": "whole face",
+}
+CAVEATS = (
+    "No liveness or presentation attack check was made: a photo of a photo compares like a photo.",
+    "The score is evidence, not identity. Close relatives and look-alikes score higher than strangers.",
+    "In this network every cell sees more of the face than its own square; a cell's value speaks of the area "
+    "around it, and a covered part changes its neighbours too.",
+    "The false match rate holds for photos and people like those of the calibration; twins, children, other "
+    "cameras and other groups of people can differ from it.",
+)
+
+
+def picture_png(result: Verification) -> bytes:
+    """The evidence picture as a PNG file."""
+    from PIL import Image as pil
+
+    file = io.BytesIO()
+    pil.fromarray(result.picture()).save(file, "PNG", compress_level=4)
+    return file.getvalue()
+
+
+def write_picture(result: Verification, path: str | Path) -> None:
+    """Writes the evidence picture as PNG, atomically."""
+    write_atomically(path, picture_png(result))
+
+
+def write_report(result: Verification, path: str | Path) -> None:
+    """Writes the HTML report, atomically."""
+    write_atomically(path, report_html(result).encode())
+
+
+def report_html(result: Verification) -> str:
+    """One HTML page without any outside resource: decision, picture, regions, cards, hashes, caveats."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    label, color = OUTCOMES[result.outcome]
+    return environment.get_template("report.html").render(
+        result=result,
+        document=result.to_dict(),
+        label=label,
+        color=f"rgb{color}",
+        picture=base64.b64encode(picture_png(result)).decode(),
+        region_words=REGION_WORDS,
+        region_sentences=[region_sentence(region) for region in result.regions],
+        decision_sentences=decision_sentences(result),
+        samples=[("Probe", result.probe), ("Reference", result.reference)],
+        quality_rows=QUALITY_ROWS,
+        caveats=CAVEATS,
+    )
+
+
+def notebook_html(result: Verification) -> str:
+    """The picture, with the decision as its text for those who cannot see it."""
+    encoded = base64.b64encode(picture_png(result)).decode()
+    words = " ".join(decision_sentences(result)).replace('"', "&quot;").replace("<", "&lt;")
+    return f'<img style="max-width:100%" alt="{words}" src="data:image/png;base64,{encoded}">'
+
+
+def decision_sentences(result: Verification) -> list[str]:
+    """What was decided and why, in sentences that quote only measured numbers."""
+    decision, threshold, origin = result.decision, result.decision.threshold, result.calibration.origin
+    relation = "at or above" if decision.score >= threshold.value else "below"
+    favoured, against = (
+        ("of one person", "different people")
+        if decision.llr >= 0
+        else (
+            "of different people",
+            "one person",
+        )
+    )
+    sentences = [
+        f"The score is {decision.score:.4f}, {relation} the threshold {threshold.value:.4f}.",
+        f"At this threshold {threshold.fmr:.2%} of {origin.n_non_mated:,} comparisons of different people matched "
+        f"(95 % interval {threshold.fmr_low:.3%} to {threshold.fmr_high:.3%}).",
+        f"Such a score is {_times(decision.llr)} times as frequent among photos {favoured} as among photos of "
+        f"{against} (log-likelihood ratio {decision.llr:+.2f}); this is no probability without the odds before.",
+    ]
+    second = result.second_opinion
+    if second is not None:
+        sentences.append(
+            f"The network's own vector, judged alone, gives {second.outcome.replace('_', '-')}: score "
+            f"{second.score:.4f}, threshold {second.threshold.value:.4f}."
+        )
+    if decision.reasons:
+        sentences.append("No conclusion is drawn, for the reasons listed.")
+    return sentences
+
+
+def _times(llr: float) -> str:
+    import math
+
+    ratio = math.exp(abs(llr))
+    return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}"
+
+
+def region_sentence(region: Region) -> str:
+    """One region in one sentence."""
+    cells = "cell" if region.cells == 1 else "cells"
+    direction = "more than" if region.support >= 0 else "less than"
+    return (
+        f"{REGION_WORDS[region.name].capitalize()} ({region.cells} {cells}): similarity {region.similarity:.3f}, "
+        f"weight {region.attention:.1%}, adds {region.contribution:.4f} to the score, {abs(region.support):.4f} "
+        f"{direction} the threshold asks of it."
+    )
+
+
+QUALITY_ROWS: tuple[tuple[str, Callable[[Sample], str]], ...] = (
+    ("File", lambda s: s.name or "(no file name)"),
+    ("SHA-256", lambda s: s.sha256),
+    ("Format and size", lambda s: f"{s.format}, {s.photo_size[0]} × {s.photo_size[1]} pixels"),
+    ("Faces found", lambda s: str(s.faces_found)),
+    ("Face box", lambda s: ", ".join(f"{edge:.0f}" for edge in s.face.face.box) + " (left, top, right, bottom)"),
+    ("Detector's confidence", lambda s: f"{s.face.face.confidence:.3f}"),
+    ("Distance of the eyes", lambda s: f"{s.quality.inter_eye:.1f} pixels"),
+    ("Sharpness", lambda s: f"{s.quality.sharpness:.3f}"),
+    ("Brightness, contrast", lambda s: f"{s.quality.brightness:.2f}, {s.quality.contrast:.2f}"),
+    ("Yaw, pitch (relative)", lambda s: f"{s.quality.yaw:+.2f}, {s.quality.pitch:+.2f}"),
+    ("Roll", lambda s: f"{s.quality.roll:+.0f}°"),
+    ("Alignment residual", lambda s: f"{s.quality.residual:.3f} eye distances"),
+    ("Crop outside the photo", lambda s: f"{s.quality.outside:.0%}"),
+)

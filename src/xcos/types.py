@@ -165,8 +165,8 @@ class AlignedFace:
 
     def to_photo(self, points: Reals) -> Reals:
         """``(n, 2)`` photo pixels of ``(n, 2)`` crop pixels."""
-        moved: Reals = np.linalg.solve(self.to_crop[:, :2], (np.asarray(points, np.float64) - self.to_crop[:, 2]).T).T
-        return moved
+        back = np.linalg.inv(self.to_crop[:, :2]).astype(np.float64)
+        return (np.asarray(points, np.float64) - self.to_crop[:, 2]) @ back.T
 
 
 @dataclass(frozen=True)
@@ -295,8 +295,8 @@ class Comparison:
         similarity = np.asarray(self.similarity, np.float64)
         attention = np.asarray(self.attention, np.float64)
         _require(
-            similarity.ndim == 2 and similarity.shape == attention.shape,
-            f"maps must be two equal (rows, cols), got {similarity.shape} and {attention.shape}",
+            similarity.ndim == 2 and similarity.shape == attention.shape and similarity.size > 0,
+            f"maps must be two equal (rows, cols) with a cell or more, got {similarity.shape} and {attention.shape}",
         )
         _require(
             bool(np.isfinite(similarity).all() and np.abs(similarity).max() <= 1 + 1e-6),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -78,7 +79,7 @@ def read_card(path: str | Path) -> WeightCard:
             template=_template(fields["template"]),
             color=_color(fields["color"]),
             mean=_mean(fields["mean"]),
-            scale=float(fields["scale"]),
+            scale=_scale(fields["scale"]),
             licence=_text(fields, "licence"),
             source=_text(fields, "source"),
             training_data=_text(fields, "training_data"),
@@ -102,12 +103,21 @@ def _color(value: object) -> Literal["rgb", "bgr"]:
     raise ValueError(f"color must be 'rgb' or 'bgr', got {value!r}")
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _mean(value: object) -> tuple[float, float, float]:
-    if isinstance(value, (int, float)):
-        return (float(value),) * 3
-    if isinstance(value, list) and len(value) == 3:
-        return float(value[0]), float(value[1]), float(value[2])
-    raise ValueError(f"mean must be one number or three, got {value!r}")
+    means = value if isinstance(value, list) else [value] * 3
+    if len(means) != 3 or not all(map(_is_number, means)):
+        raise ValueError(f"mean must be one number or three, got {value!r}")
+    return float(means[0]), float(means[1]), float(means[2])
+
+
+def _scale(value: object) -> float:
+    if not isinstance(value, (int, float)) or not _is_number(value) or value == 0:
+        raise ValueError(f"scale must be a number other than 0, got {value!r}")
+    return float(value)
 
 
 def _template(value: object) -> CropTemplate:

@@ -149,7 +149,8 @@ def _shift(boxes: Reals, shifts: Floats) -> Reals:
 def _square(boxes: Reals) -> Reals:
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
     half: Reals = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True), 1.0) / 2
-    return np.concatenate([middle - half, middle + half], axis=1)
+    squares: Reals = np.concatenate([middle - half, middle + half], axis=1)
+    return squares
 
 
 def _load(net: str) -> list[Floats]:

@@ -46,6 +46,12 @@ class DlibResNet:
         self.model = f"{CARD.name}/{grid}/{CARD.sha256[:12]}"
         self._session = open_session(_graph(layers, grid), providers)
 
+    @property
+    def providers(self) -> list[str]:
+        """Where ONNX Runtime really runs the network, first choice first."""
+        applied: list[str] = self._session.get_providers()
+        return applied
+
     def embed(self, crops: Crops) -> Templates:
         """Templates of (n, 150, 150, 3) RGB crops."""
         require_crops(crops, self.card.template)

@@ -1,0 +1,7 @@
+"""``python -m xcos``."""
+
+import sys
+
+from xcos.cli import main
+
+sys.exit(main())

@@ -1,0 +1,161 @@
+"""Commands, options, exit codes and errors; each command's work is in the file of its name."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from xcos.errors import InputRefused, InvalidArgument, UsageError, XcosError
+from xcos.types import FaceChoice
+from xcos.version import __version__
+
+USAGE, REFUSED, INTERNAL = 2, 4, 5
+EXIT_CODES = """exit codes:
+  0 match (or done)   1 non_match   3 inconclusive
+  2 wrong usage       4 input refused   5 internal error or broken installation
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code; prints errors as one message on stderr."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in words
+    try:
+        options = _parser().parse_args(words)
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except XcosError as error:
+        return _fail(error.to_dict(), error.message, _exit_code(error), as_json)
+    except KeyboardInterrupt:
+        return _fail(_document("interrupted", "stopped by the user"), "stopped", 130, as_json)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output is gone: there is nobody left to tell
+        return 141
+    except Exception as error:
+        if "--debug" in words:
+            raise
+        message = (
+            f"internal error ({type(error).__name__}: {error}); this is a fault of the program: run again with "
+            "--debug and report what it prints"
+        )
+        return _fail(_document("internal_error", message), message, INTERNAL, as_json)
+
+
+def _exit_code(error: XcosError) -> int:
+    if isinstance(error, UsageError):
+        return USAGE
+    return REFUSED if isinstance(error, InputRefused) else INTERNAL
+
+
+def _document(code: str, message: str) -> dict[str, object]:
+    return {"error": {"code": code, "message": message, "details": {}}}
+
+
+def _fail(document: dict[str, object], message: str, code: int, as_json: bool) -> int:
+    text = json.dumps(document) if as_json else f"xcos: {message}"
+    print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong usage like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InvalidArgument(f"{message}; see '{self.prog} --help'")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="xcos",
+        description="Face verification that shows its evidence.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"xcos {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_verify(commands)
+    _add_demo(commands)
+    _add_doctor(commands)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[_Parser], name: str, summary: str, more: str = ""
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}. {more}".strip(),
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--json", action="store_true", help="print JSON, errors too")
+    command.add_argument("--debug", action="store_true", help="show where an internal error came from")
+    return command
+
+
+def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = _command(commands, "verify", "compare two photos, or a list of pairs, and show the evidence")
+    command.add_argument("probe", nargs="?", help="photo (JPEG, PNG, WebP, BMP, TIFF)")
+    command.add_argument("reference", nargs="?", help="photo to compare it with; order does not matter")
+    command.add_argument("--fmr", type=float, default=1e-3, help="false match rate of the decision (default 0.001)")
+    command.add_argument(
+        "--face",
+        type=_face,
+        default="only",
+        help="which face of a photo: only (default; several are an error), largest, center, or an index from 0",
+    )
+    command.add_argument("--picture", metavar="FILE.png", help="write the evidence as a picture")
+    command.add_argument("--report", metavar="FILE.html", help="write the evidence as one self-contained page")
+    command.add_argument(
+        "--json-style", choices=("xcos", "deepface"), default="xcos", help="keys of the JSON (with --json)"
+    )
+    command.add_argument("--pairs", metavar="LIST.csv", help="columns probe,reference[,mated]; paths from its folder")
+    command.add_argument("--out", metavar="SCORES.csv", help="where the results of --pairs go")
+    models = command.add_argument_group("components")
+    models.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
+    models.add_argument("--embedder", default="dlib", help="dlib (default), dlib-fourth, onnx:FILE.onnx:CARD.json")
+    models.add_argument("--comparator", default="norm", help="norm (default), uniform")
+    models.add_argument("--calibration", default="", metavar="CARD.json", help="of your own embedder and comparator")
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import verify
+
+        return verify.run(options)
+
+    command.set_defaults(run=run)
+
+
+def _face(value: str) -> FaceChoice:
+    if value in ("only", "largest", "center"):
+        return value  # type: ignore[return-value]
+    if value.isdecimal():
+        return int(value)
+    raise argparse.ArgumentTypeError(f"must be only, largest, center or an index from 0, got {value!r}")
+
+
+def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = _command(commands, "demo", "compare rendered example faces and write their reports")
+    command.add_argument("--out", default="xcos-demo", metavar="FOLDER", help="where reports go (default xcos-demo)")
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import demo
+
+        return demo.run(options)
+
+    command.set_defaults(run=run)
+
+
+def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = _command(commands, "doctor", "check this installation: versions, weights, what really runs, a self-test")
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import doctor
+
+        return doctor.run(options)
+
+    command.set_defaults(run=run)

@@ -1,0 +1,117 @@
+"""``xcos verify``: two photos, or a list of pairs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+from xcos.catalog import build_verifier
+from xcos.cli.progress import progress_bar
+from xcos.errors import InvalidArgument
+from xcos.files import require_writable
+from xcos.images import read_image
+from xcos.pairs import PairResult, read_pairs, write_scores
+from xcos.report import decision_sentences, region_sentence
+from xcos.types import Outcome
+from xcos.verification import Verification
+from xcos.verifier import Verifier
+
+OUTCOME_CODES: dict[Outcome, int] = {"match": 0, "non_match": 1, "inconclusive": 3}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit code of ``xcos verify``."""
+    return _many(options) if options.pairs else _two(options)
+
+
+def _two(options: argparse.Namespace) -> int:
+    if not options.probe or not options.reference:
+        raise InvalidArgument(
+            "two photos are needed: xcos verify PROBE REFERENCE, or --pairs LIST.csv --out SCORES.csv"
+        )
+    if options.out:
+        raise InvalidArgument("--out belongs to --pairs; for two photos use --report, --picture or --json")
+    for path in filter(None, (options.picture, options.report)):
+        require_writable(path)
+    photos = read_image(options.probe), read_image(options.reference)
+    result = _verifier(options).verify(*photos, fmr=options.fmr)
+    if options.picture:
+        result.save_picture(options.picture)
+    if options.report:
+        result.save_report(options.report)
+    if options.json:
+        print(json.dumps(result.to_dict(style=options.json_style), indent=2))
+    else:
+        print_result(result)
+        for path in filter(None, (options.picture, options.report)):
+            print(f"wrote {path}")
+    return OUTCOME_CODES[result.outcome]
+
+
+def print_result(result: Verification) -> None:
+    """The decision and its evidence in words."""
+    print(result.outcome)
+    for sentence in decision_sentences(result):
+        print(f"  {sentence}")
+    for reason in result.decision.reasons:
+        print(f"  reason: {reason.message} ({reason.code})")
+    for region in result.regions:
+        print(f"  {region_sentence(region)}")
+    print("  No liveness check was made.")
+
+
+def _verifier(options: argparse.Namespace) -> Verifier:
+    return build_verifier(
+        detector=options.detector,
+        embedder=options.embedder,
+        comparator=options.comparator,
+        calibration=options.calibration,
+        face=options.face,
+    )
+
+
+def _many(options: argparse.Namespace) -> int:
+    if options.probe or options.report or options.picture:
+        raise InvalidArgument("--pairs takes its photos from the list and writes only --out; leave the others away")
+    if not options.out:
+        raise InvalidArgument("--pairs needs --out SCORES.csv for the results")
+    require_writable(options.out)
+    pairs = read_pairs(options.pairs)
+    verifier = _verifier(options)
+    counts: Counter[str] = Counter()
+
+    def count(results: list[PairResult]) -> None:
+        counts.update(_kind(result) for result in results)
+
+    with progress_bar("photos", pairs.photos) as advance:
+        resumed: list[int] = []
+        write_scores(
+            verifier,
+            pairs,
+            options.out,
+            fmr=options.fmr,
+            on_photo=advance,
+            on_results=count,
+            on_resume=resumed.append,
+        )
+    done_before = sum(resumed)
+    if options.json:
+        print(
+            json.dumps({"out": options.out, "pairs": len(pairs.pairs), "resumed": done_before, "counts": dict(counts)})
+        )
+        return 0
+    if done_before:
+        print(f"went on after {done_before:,} pairs that were done before", file=sys.stderr)
+    for kind, number in sorted(counts.items()):
+        print(f"{kind:40} {number:,}")
+    print(f"wrote {len(pairs.pairs):,} pairs to {Path(options.out)}")
+    return 0
+
+
+def _kind(result: PairResult) -> str:
+    outcome = result.decision.outcome if result.decision else f"error {result.error.code if result.error else ''}"
+    label = {True: "mated", False: "non-mated", None: "pairs"}[result.pair.mated]
+    return f"{label}: {outcome}"

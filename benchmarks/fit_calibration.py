@@ -15,9 +15,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import lfw
 import numpy as np
 
+import lfw
 from xcos.calibration import Calibration, NonMatedScores, fit_calibration
 from xcos.catalog import COMPARATORS, card_path
 from xcos.compare import vectors_as_grids

@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
-import lfw
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
+import lfw
 from xcos.catalog import default_verifier
 from xcos.errors import InputRefused
 from xcos.extractor import ReadyPhoto
@@ -31,13 +32,23 @@ def smaller(factor: float) -> Degrade:
     return lambda p: p.resize((round(p.width * factor), round(p.height * factor)), Image.Resampling.LANCZOS)
 
 
+def blurred(sigma: float) -> Degrade:
+    return lambda p: p.filter(ImageFilter.GaussianBlur(sigma))
+
+
+def brighter(factor: float) -> Degrade:
+    return lambda p: ImageEnhance.Brightness(p).enhance(factor)
+
+
+def flatter(factor: float) -> Degrade:
+    return lambda p: ImageEnhance.Contrast(p).enhance(factor)
+
+
 STEPS: dict[str, list[tuple[str, Degrade]]] = {
     "inter_eye": [(f"× {f}", smaller(f)) for f in (1.0, 0.6, 0.45, 0.35, 0.3, 0.25, 0.2)],
-    "sharpness": [(f"σ {s} px", lambda p, s=s: p.filter(ImageFilter.GaussianBlur(s))) for s in (0, 1, 2, 3, 4, 5)],
-    "brightness": [
-        (f"× {f}", lambda p, f=f: ImageEnhance.Brightness(p).enhance(f)) for f in (0.4, 0.2, 0.1, 1.8, 3, 5)
-    ],
-    "contrast": [(f"× {f}", lambda p, f=f: ImageEnhance.Contrast(p).enhance(f)) for f in (0.5, 0.25, 0.12, 0.06)],
+    "sharpness": [(f"σ {s} px", blurred(s)) for s in (0, 1, 2, 3, 4, 5)],
+    "brightness": [(f"× {f}", brighter(f)) for f in (0.4, 0.2, 0.1, 1.8, 3, 5)],
+    "contrast": [(f"× {f}", flatter(f)) for f in (0.5, 0.25, 0.12, 0.06)],
 }
 
 
@@ -53,11 +64,12 @@ def main() -> None:
     for measure, steps in STEPS.items():
         for label, degrade in steps:
             probes = _degraded(verifier, [options.lfw / "images" / pair.probe for pair in pairs], degrade)
-            values = [getattr(p.sample.quality, measure) for p in probes if isinstance(p, ReadyPhoto)]
+            found = [getattr(p.sample.quality, measure) for p in probes if isinstance(p, ReadyPhoto)]
             scores = _scores(verifier, probes, references)
+            middle, low = np.quantile(found or [np.nan], [0.5, 0.05])
             print(
-                f"{measure:12}{label:>8}: median {np.median(values or [np.nan]):7.3f}   5 % {np.quantile(values or [np.nan], 0.05):7.3f}"
-                f"   not found {len(pairs) - len(values):3d}   FNMR {_fnmr(verifier, scores):.3f}"
+                f"{measure:12}{label:>8}: median {middle:7.3f}   5 % {low:7.3f}   not found "
+                f"{len(pairs) - len(found):3d}   FNMR {_fnmr(verifier, scores):.3f}"
             )
     probes = [photos[pair.probe] for pair in pairs]
     scores = _scores(verifier, probes, references)
@@ -68,15 +80,13 @@ def main() -> None:
         ("sharpness", (0, 0.06, 0.08, 0.1, 0.12, 1)),
     ):
         worst = min if measure == "sharpness" else max
-        values = np.array(
-            [worst(_measure(a, measure), _measure(b, measure)) for a, b in zip(probes, references, strict=True)]
-        )
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        sides = zip(probes, references, strict=True)
+        values = np.array([worst(_measure(a, measure), _measure(b, measure)) for a, b in sides])
+        for low, high in pairwise(edges):
             inside = (values >= low) & (values < high)
             if inside.any():
-                print(
-                    f"{measure:12}{low:4.2f}–{high:4.2f}: {inside.sum():3d} pairs   FNMR {_fnmr(verifier, scores[inside]):.3f}"
-                )
+                rate = _fnmr(verifier, scores[inside])
+                print(f"{measure:12}{low:4.2f}–{high:4.2f}: {inside.sum():3d} pairs   FNMR {rate:.3f}")
 
 
 def _degraded(verifier: Verifier, paths: list[Path], degrade: Degrade) -> list[ReadyPhoto | InputRefused]:

@@ -18,10 +18,9 @@ class Uniform:
 
     def maps(self, probes: Grids, references: Grids) -> tuple[Maps, Maps]:
         """Local cosines, and 1 / cells everywhere."""
-        dots, probe_norms, reference_norms = _parts(probes, references)
-        similarity = _cosine(dots, probe_norms * reference_norms)
-        _, rows, cols = similarity.shape
-        return similarity, np.full(similarity.shape, 1.0 / (rows * cols))
+        dots, probe_squares, reference_squares = _products(probes, references)
+        similarity = _ratio(dots, np.sqrt(probe_squares * reference_squares))
+        return similarity, np.full(similarity.shape, 1.0 / (similarity.shape[1] * similarity.shape[2]))
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,10 @@ class NormWeighted:
 
     def maps(self, probes: Grids, references: Grids) -> tuple[Maps, Maps]:
         """Local cosines, and each cell's share of the two grids' lengths."""
-        dots, probe_norms, reference_norms = _parts(probes, references)
-        products = probe_norms * reference_norms
-        totals = np.sqrt((probe_norms**2).sum(axis=(1, 2)) * (reference_norms**2).sum(axis=(1, 2)))
-        return _cosine(dots, products), products / totals[:, None, None]
+        dots, probe_squares, reference_squares = _products(probes, references)
+        lengths = np.sqrt(probe_squares * reference_squares)
+        totals = np.sqrt(_per_pair(probe_squares) * _per_pair(reference_squares))
+        return _ratio(dots, lengths), lengths / totals
 
 
 def vectors_as_grids(vectors: Floats) -> Grids:
@@ -47,17 +46,24 @@ def vectors_as_grids(vectors: Floats) -> Grids:
     return vectors[:, None, None, :]
 
 
-def _parts(probes: Grids, references: Grids) -> tuple[Maps, Maps, Maps]:
-    """Dot products and lengths per cell, (n, rows, cols) each, in double precision."""
+def _products(probes: Grids, references: Grids) -> tuple[Maps, Maps, Maps]:
+    """a·b, a·a and b·b per cell, (n, rows, cols) each, in double precision."""
     if probes.ndim != 4 or probes.shape != references.shape:
         raise InvalidArgument(
             f"grids must be two equal (n, rows, cols, channels), got {probes.shape} and {references.shape}"
         )
     a, b = probes.astype(np.float64), references.astype(np.float64)
-    dots = np.einsum("nijc,nijc->nij", a, b)
-    return dots, np.sqrt(np.einsum("nijc,nijc->nij", a, a)), np.sqrt(np.einsum("nijc,nijc->nij", b, b))
+    return np.vecdot(a, b), np.vecdot(a, a), np.vecdot(b, b)
 
 
-def _cosine(dots: Maps, products: Maps) -> Maps:
+def _per_pair(squares: Maps) -> Maps:
+    """Sum over the cells of each pair, (n, 1, 1)."""
+    sums: Maps = squares.sum(axis=(1, 2), keepdims=True)
+    return sums
+
+
+def _ratio(dots: Maps, lengths: Maps) -> Maps:
     """Cosines; 0 in a cell where a face has no features at all."""
-    return np.divide(dots, products, out=np.zeros_like(dots), where=products > 0)
+    if lengths.all():
+        return dots / lengths
+    return np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)

@@ -265,12 +265,15 @@ def _score_scale(canvas: _Canvas, result: Verification, top: float) -> None:
         canvas.line([(place(tick), bottom), (place(tick), bottom + 4)], INK)
         canvas.text(place(tick), bottom + 17, f"{tick:.1f}".replace("-", "−"), 11.5, SOFT, "ms")
     canvas.box(place(threshold.low), top, max(1.0, place(threshold.high) - place(threshold.low)), tall, (150, 156, 162))
-    canvas.text(place(threshold.value) - 6, top + 10, "threshold", 11.5, SOFT, "rs")
-    _, color = OUTCOMES[result.outcome]
-    at = place(score)
+    at, limit = place(score), place(threshold.value)
+    # The two labels stand on the far sides of their lines and at different heights, so they never meet.
+    pair_left = at < limit or at > right - 120
+    canvas.text(*((limit + 7, top + 24) if at < limit else (limit - 7, top + 24)), "threshold", 11.5, SOFT,
+                "ls" if at < limit else "rs")  # fmt: skip
     canvas.line([(at, top - 4), (at, bottom)], INK, 2.4)
-    anchor, shift = ("rs", -7) if at > right - 110 else ("ls", 7)
-    canvas.text(at + shift, top + 4, f"this pair {score:.4f}", 13, color, anchor)
+    _, color = OUTCOMES[result.outcome]
+    canvas.text(at - 7 if pair_left else at + 7, top + 4, f"this pair {score:.4f}", 13, color,
+                "rs" if pair_left else "ls")  # fmt: skip
     key = top - 12
     canvas.box(right - 430, key - 10, 11, 11, SOFT_ORANGE, ORANGE)
     canvas.text(right - 413, key, f"{card.origin.n_non_mated:,} pairs of different people", 11.5, SOFT)

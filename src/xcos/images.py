@@ -11,7 +11,7 @@ size                   refused before decoding above ``max_pixels``, 20,000 px a
 EXIF orientation       applied; a missing, broken or invalid tag means upright
 several frames         the first
 palette, 1 bit, gray   expanded to RGB
-alpha                  composited over mid-gray (128)
+alpha                  composited over mid-gray (128); so is a PNG's transparent color, if it has 8 bits
 16 bit                 scaled to 8 (divided by 257, rounded), never clipped
 float                  accepted in files only, where all values are finite and in 0…1; scaled by 255
 CMYK, YCCK, Lab        through the embedded ICC profile; without one by the plain formula (Lab: as D50)
@@ -44,8 +44,11 @@ from xcos.types import Photo, Pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+    from PIL.Image import Transpose
 
-ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | Picture | NDArray[np.generic]"
+ImageSource: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Picture | NDArray[np.generic]"
+)
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 50_000_000
@@ -72,14 +75,13 @@ def read_image(
     if color not in ("rgb", "bgr"):
         raise InvalidArgument(f"color must be 'rgb' or 'bgr', got {color!r}", color=str(color))
     if isinstance(source, np.ndarray):
-        return _photo_of_array(source, color, max_pixels)
+        return _photo_of_array(np.asarray(source), color, max_pixels)
     if isinstance(source, pil.Image):
-        _bound(source.size, max_pixels)
-        return _photo_of_pixels(_upright_rgb(source), "picture")
+        return _photo_of_pixels(_decoded(source, max_pixels), "picture")
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _photo_of_bytes(bytes(source), "", max_pixels)
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
+        path = Path(os.fsdecode(source))
         return _photo_of_bytes(_file_bytes(path), path.name, max_pixels)
     if hasattr(source, "read"):
         return _photo_of_bytes(_stream_bytes(source), "", max_pixels)
@@ -98,9 +100,10 @@ def _file_bytes(path: Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UnreadableSource(f"cannot open {shown}: {reason}; give the path of an image file", path=shown) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnreadableSource(f"{shown} is not a regular file; give the path of an image file", path=shown)
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UnreadableSource(f"{shown} is not a regular file; give the path of an image file", path=shown)
         return _stream_bytes(file)
 
 
@@ -109,7 +112,12 @@ def _shown(path: Path) -> str:
 
 
 def _stream_bytes(file: BinaryIO) -> bytes:
-    content = file.read(MAX_BYTES + 1)
+    try:
+        content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UnreadableSource(f"the file cannot be read: {error}; open it for reading, in binary mode") from error
+    except ValueError as error:  # closed, or opened as the text that it is not
+        raise InvalidArgument(f"the file cannot be read: {error}; open it in binary mode ('rb')") from error
     if not isinstance(content, bytes):
         raise InvalidArgument("the file gives text; open it in binary mode ('rb')")
     if len(content) > MAX_BYTES:
@@ -131,21 +139,27 @@ def _photo_of_bytes(content: bytes, name: str, max_pixels: int) -> Photo:
         except pil.DecompressionBombError as error:
             raise ImageTooLarge(f"the image is too large: {error}", max_pixels=max_pixels) from error
         except Exception as error:  # a decoder may raise anything on hostile headers
-            raise _corrupt(error) from error
+            raise _undecodable(error) from error
         with picture:
-            _bound(picture.size, max_pixels)
-            try:
-                pixels = _upright_rgb(picture)
-            except InvalidPixels:
-                raise
-            except Exception as error:
-                raise _corrupt(error) from error
+            pixels = _decoded(picture, max_pixels)
             kind = "JPEG" if picture.format == "MPO" else str(picture.format)
     return Photo(pixels, hashlib.sha256(content).hexdigest(), kind, name)
 
 
+def _decoded(picture: Picture, max_pixels: int) -> Pixels:
+    _bound(picture.size, max_pixels)
+    try:
+        return _upright_rgb(picture)
+    except InvalidPixels:
+        raise
+    except Exception as error:  # a decoder may raise anything on hostile bytes
+        raise _undecodable(error) from error
+
+
 def _bound(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
+    if min(size) < 1:
+        raise InvalidPixels(f"the image has no pixels: {width} × {height}", width=width, height=height)
     if width * height > max_pixels or max(size) > MAX_SIDE:
         raise ImageTooLarge(
             f"the image is {width:,} × {height:,} pixels; at most {max_pixels:,} pixels and {MAX_SIDE:,} a side "
@@ -155,6 +169,9 @@ def _bound(size: tuple[int, int], max_pixels: int) -> None:
             max_pixels=max_pixels,
         )
 
+
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How JPEG, PNG and TIFF begin; WebP's mark stands at byte 8, and a broken BMP is known as one by Pillow."""
 
 _SIGNATURES = (
     (b"GIF8", "GIF"),
@@ -173,12 +190,15 @@ _SIGNATURES = (
 
 
 def _unidentified(content: bytes) -> UnsupportedFormat | CorruptImage:
-    if content[:3] == b"\xff\xd8\xff" or content[:8] == b"\x89PNG\r\n\x1a\n" or content[8:12] == b"WEBP":
-        return CorruptImage("the file begins like an image but its header is broken; give an intact copy")
+    if content.startswith(_MAGIC) or content[8:12] == b"WEBP":
+        return CorruptImage(
+            "the file begins like an image but its header is broken or of a kind not read here; give an intact "
+            "copy, or save it as 8-bit RGB"
+        )
     found = next((name for magic, name in _SIGNATURES if content.startswith(magic)), "")
     if content[4:8] == b"ftyp":
         found = {b"avif": "AVIF", b"avis": "AVIF"}.get(content[8:12], "HEIC or another ISO media file")
-    seen = "an empty file" if not content else f"a {found} file" if found else "not an image known here"
+    seen = "an empty file" if not content else f"a file of type {found}" if found else "not an image known here"
     return UnsupportedFormat(
         f"this is {seen}, judged by its bytes; JPEG, PNG, WebP, BMP and TIFF are read: convert it first",
         found=found or None,
@@ -186,11 +206,12 @@ def _unidentified(content: bytes) -> UnsupportedFormat | CorruptImage:
     )
 
 
-def _corrupt(error: Exception) -> CorruptImage:
-    return CorruptImage(
-        f"the image cannot be decoded ({type(error).__name__}: {str(error)[:200]}); give an intact copy",
-        cause=type(error).__name__,
-    )
+def _undecodable(error: Exception) -> CorruptImage | ImageTooLarge:
+    cause, message = type(error).__name__, str(error)[:200]
+    # Pillow has no type of its own for PNG text and profiles that unpack beyond its limits, only these words.
+    if isinstance(error, MemoryError) or message.startswith(("Decompressed data too large", "Too much memory")):
+        return ImageTooLarge(f"the image unpacks to too much data ({cause}: {message}); save it anew", cause=cause)
+    return CorruptImage(f"the image cannot be decoded ({cause}: {message}); give an intact copy", cause=cause)
 
 
 def _upright_rgb(picture: Picture) -> Pixels:
@@ -203,20 +224,30 @@ def _upright_rgb(picture: Picture) -> Pixels:
     return np.array(rgb, np.uint8)
 
 
-def _orientation(picture: Picture) -> Literal[0, 1, 2, 3, 4, 5, 6] | None:
+def _orientation(picture: Picture) -> Transpose | None:
     """PIL transposition of EXIF tag 274; broken metadata means upright, as does an invalid value."""
     try:
         value = picture.getexif().get(274, 1)
     except Exception:
         return None
-    # FLIP_LEFT_RIGHT 0, FLIP_TOP_BOTTOM 1, ROTATE_90 2, ROTATE_180 3, ROTATE_270 4, TRANSPOSE 5, TRANSVERSE 6
-    turns: dict[object, Literal[0, 1, 2, 3, 4, 5, 6]] = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+    from PIL.Image import Transpose as T
+
+    turns: dict[object, Transpose] = {
+        2: T.FLIP_LEFT_RIGHT,
+        3: T.ROTATE_180,
+        4: T.FLIP_TOP_BOTTOM,
+        5: T.TRANSPOSE,
+        6: T.ROTATE_270,
+        7: T.TRANSVERSE,
+        8: T.ROTATE_90,
+    }
     return turns.get(value)
 
 
 def _to_rgb(picture: Picture) -> Picture:
     from PIL import Image as pil
 
+    profile = picture.info.get("icc_profile")
     picture = _eight_bit(picture)
     if picture.mode == "P":
         picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
@@ -224,13 +255,13 @@ def _to_rgb(picture: Picture) -> Picture:
         picture = picture.convert("LA" if picture.mode == "La" else "RGBA")
     if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
         layers = picture.convert("RGBA")
-        colors = _to_srgb(layers.convert("RGB"), picture.info.get("icc_profile"))
+        opaque = picture.convert("L") if picture.mode in ("L", "LA") else layers.convert("RGB")
         ground = pil.new("RGB", picture.size, MID_GRAY)
-        ground.paste(colors, mask=layers.getchannel("A"))
+        ground.paste(_to_srgb(opaque, profile), mask=layers.getchannel("A"))
         return ground
     if picture.mode == "1":
         picture = picture.convert("L")
-    return _to_srgb(picture, picture.info.get("icc_profile")).convert("RGB")
+    return _to_srgb(picture, profile).convert("RGB")
 
 
 def _eight_bit(picture: Picture) -> Picture:
@@ -238,7 +269,7 @@ def _eight_bit(picture: Picture) -> Picture:
     from PIL import Image as pil
 
     if picture.mode.startswith("I;16") or picture.mode == "I":
-        values = np.asarray(picture).astype(np.int64)
+        values = np.asarray(picture)
         if values.min() < 0 or values.max() > 65535:
             raise InvalidPixels(
                 f"integer pixels run from {values.min()} to {values.max()}; 16 bit means 0…65535: convert first"
@@ -284,6 +315,8 @@ def _lab_to_srgb(picture: Picture) -> Picture:
 
 
 def _photo_of_array(array: NDArray[np.generic], color: Literal["rgb", "bgr"], max_pixels: int) -> Photo:
+    from PIL import Image as pil
+
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         hint = "; move the channels last" if array.ndim == 3 and array.shape[0] in (1, 3, 4) else ""
         raise InvalidPixels(
@@ -305,9 +338,7 @@ def _photo_of_array(array: NDArray[np.generic], color: Literal["rgb", "bgr"], ma
     if color == "bgr":
         pixels = pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]
     if pixels.shape[2] == 4:
-        opacity = pixels[:, :, 3:].astype(np.float32) / 255
-        mixed = pixels[:, :, :3] * opacity + np.float32(MID_GRAY[0]) * (1 - opacity)
-        pixels = np.rint(mixed).astype(np.uint8)
+        pixels = np.array(_to_rgb(pil.fromarray(np.ascontiguousarray(pixels))))
     return _photo_of_pixels(np.ascontiguousarray(pixels), "array")
 
 

@@ -78,11 +78,11 @@ class QualityLimits:
     """
 
     inter_eye: float = 14.0
-    sharpness: float = 0.10
-    darkest: float = 0.10
-    brightest: float = 0.90
-    contrast: float = 0.04
-    yaw: float = 0.75
+    sharpness: float = 0.035
+    darkest: float = 0.06
+    brightest: float = 0.85
+    contrast: float = 0.03
+    yaw: float = 0.80
     pitch: float = 0.30
     roll: float = 60.0
     residual: float = 0.20

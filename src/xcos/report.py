@@ -93,11 +93,12 @@ def decision_sentences(result: Verification) -> list[str]:
             "one person",
         )
     )
+    bound = "at least " if decision.llr in result.calibration.llr_bounds else ""
     sentences = [
         f"The score is {decision.score:.4f}, {relation} the threshold {threshold.value:.4f}.",
         f"At this threshold {threshold.fmr:.2%} of {origin.n_non_mated:,} comparisons of different people matched "
         f"(95 % interval {threshold.fmr_low:.3%} to {threshold.fmr_high:.3%}).",
-        f"Such a score is {_times(decision.llr)} times as frequent among photos {favoured} as among photos of "
+        f"Such a score is {bound}{_times(decision.llr)} times as frequent among photos {favoured} as among photos of "
         f"{against} (log-likelihood ratio {decision.llr:+.2f}); this is no probability without the odds before.",
     ]
     second = result.second_opinion
@@ -140,7 +141,7 @@ QUALITY_ROWS: tuple[tuple[str, Callable[[Sample], str]], ...] = (
     ("Sharpness", lambda s: f"{s.quality.sharpness:.3f}"),
     ("Brightness, contrast", lambda s: f"{s.quality.brightness:.2f}, {s.quality.contrast:.2f}"),
     ("Yaw, pitch (relative)", lambda s: f"{s.quality.yaw:+.2f}, {s.quality.pitch:+.2f}"),
-    ("Roll", lambda s: f"{s.quality.roll:+.0f}°"),
+    ("Roll", lambda s: f"{round(s.quality.roll) + 0:+d}°"),
     ("Alignment residual", lambda s: f"{s.quality.residual:.3f} eye distances"),
     ("Crop outside the photo", lambda s: f"{s.quality.outside:.0%}"),
 )

@@ -43,7 +43,7 @@ def _freeze(instance: object, **arrays: NDArray[np.generic]) -> None:
         object.__setattr__(instance, name, _frozen(array))
 
 
-def _require(condition: bool, message: str) -> None:
+def _require(condition: bool | np.bool, message: str) -> None:
     if not condition:
         raise InvalidArgument(message)
 
@@ -296,14 +296,15 @@ class Comparison:
         attention = np.asarray(self.attention, np.float64)
         _require(
             similarity.ndim == 2 and similarity.shape == attention.shape and similarity.size > 0,
-            f"maps must be two equal (rows, cols) with a cell or more, got {similarity.shape} and {attention.shape}",
+            f"maps must be two equal (rows, cols), got {similarity.shape} and {attention.shape}",
         )
+        # A NaN anywhere makes each of these false.
         _require(
-            bool(np.isfinite(similarity).all() and np.abs(similarity).max() <= 1 + 1e-6),
+            similarity.min() >= -1 - 1e-6 and similarity.max() <= 1 + 1e-6,
             "similarity must lie in −1…1 in every cell",
         )
         _require(
-            bool((attention >= 0).all()) and float(attention.sum()) <= 1 + 1e-6,
+            attention.min() >= 0 and attention.sum() <= 1 + 1e-6,
             "attention must be ≥ 0 in every cell and sum to at most 1",
         )
         _freeze(self, similarity=similarity, attention=attention)

@@ -17,6 +17,7 @@ from xcos.types import (
     Comparison,
     Decision,
     FaceChoice,
+    Outcome,
     Photo,
     Reason,
     Sample,
@@ -164,8 +165,9 @@ class Verifier:
                     "comparison",
                     second.score,
                     second.threshold.value,
-                    f"the grid says {outcome} (score {comparison.score:.4f}, threshold {threshold.value:.4f}), the "
-                    f"network's own vector {second.outcome} ({second.score:.4f}, {second.threshold.value:.4f})",
+                    f"the grid says {_spoken(outcome)} (score {comparison.score:.4f}, threshold "
+                    f"{threshold.value:.4f}), the network's own vector {_spoken(second.outcome)} (score "
+                    f"{second.score:.4f}, threshold {second.threshold.value:.4f})",
                 )
             )
         return Decision(
@@ -205,6 +207,10 @@ class _Prepared:
     template: Template
     locate_s: float
     embed_s: float
+
+
+def _spoken(outcome: Outcome) -> str:
+    return outcome.replace("_", "-")
 
 
 def _check_calibration(calibration: Calibration, model: str, comparator: str) -> None:

@@ -143,7 +143,8 @@ def _cells_to_boxes(chances: Floats, shifts: Floats) -> tuple[Reals, Reals]:
 
 def _shift(boxes: Reals, shifts: Floats) -> Reals:
     sides = boxes[:, 2:] - boxes[:, :2]
-    return boxes + shifts.astype(np.float64) * np.concatenate([sides, sides], axis=1)
+    moved: Reals = boxes + shifts.astype(np.float64) * np.concatenate([sides, sides], axis=1)
+    return moved
 
 
 def _square(boxes: Reals) -> Reals:

@@ -11,10 +11,12 @@ import pytest
 
 import xcos
 from xcos.align import DLIB_150, align
+from xcos.catalog import default_verifier
 from xcos.detectors import Mtcnn
 from xcos.embedders import DlibResNet
 from xcos.images import read_image
 from xcos.types import AlignedFace, Crops, Photo
+from xcos.verifier import Verifier
 
 EXAMPLES = Path(xcos.__file__).parent / "data" / "examples"
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
@@ -73,3 +75,9 @@ def real_file() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def verifier() -> Verifier:
+    """The verifier that works out of the box."""
+    return default_verifier()

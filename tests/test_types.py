@@ -160,9 +160,7 @@ def test_one_empty_cell_is_no_reason_to_refuse_a_template() -> None:
     assert len(Templates(grids, np.ones((1, 8), np.float32), "m")) == 1
 
 
-@pytest.mark.parametrize(
-    ("grids", "vectors"), [((3, 2, 2, 4), (2, 8)), ((3, 2, 4), (3, 8)), ((3, 2, 2, 4), (3, 8, 1))]
-)
+@pytest.mark.parametrize(("grids", "vectors"), [((3, 2, 2, 4), (2, 8)), ((3, 2, 4), (3, 8)), ((3, 2, 2, 4), (3, 8, 1))])
 def test_templates_of_unequal_batches_are_refused(grids: tuple[int, ...], vectors: tuple[int, ...]) -> None:
     with pytest.raises(InvalidArgument, match="want grids"):
         Templates(np.ones(grids, np.float32), np.ones(vectors, np.float32), "m")

@@ -167,9 +167,7 @@ def test_a_file_that_cannot_be_read_is_missing(tmp_path: Path, name: str) -> Non
     assert caught.value.code == "weights_missing"
 
 
-@pytest.mark.parametrize(
-    ("package", "file"), [("no_such_package_of_weights", "a.bin"), ("mtcnn", "no_such_file.lz4")]
-)
+@pytest.mark.parametrize(("package", "file"), [("no_such_package_of_weights", "a.bin"), ("mtcnn", "no_such_file.lz4")])
 def test_a_package_without_the_file_says_how_to_install_it(package: str, file: str) -> None:
     with pytest.raises(WeightsMissing, match=f"pip install --force-reinstall {package}") as caught:
         packaged_file(package, "assets", file)

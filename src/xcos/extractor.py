@@ -81,8 +81,21 @@ class Extractor:
                 samples.append(error)
             on_photo()
         usable = [sample for sample in samples if isinstance(sample, Sample)]
-        templates = iter(self.extract(usable) if usable else ())
-        return [ReadyPhoto(each, next(templates)) if isinstance(each, Sample) else each for each in samples]
+        templates = iter(self._templates(usable))
+        return [_ready(each, next(templates)) if isinstance(each, Sample) else each for each in samples]
+
+    def _templates(self, samples: list[Sample]) -> list[Template | InputRefused]:
+        try:
+            return list(self.extract(samples)) if samples else []
+        except InputRefused as error:
+            if len(samples) == 1:
+                return [error]
+            # One crop without a usable template must not cost the others theirs.
+            return [template for sample in samples for template in self._templates([sample])]
+
+
+def _ready(sample: Sample, template: Template | InputRefused) -> ReadyPhoto | InputRefused:
+    return ReadyPhoto(sample, template) if isinstance(template, Template) else template
 
 
 def usable_cores() -> int:

@@ -170,8 +170,8 @@ def _bound(size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""How JPEG, PNG and TIFF begin; WebP's mark stands at byte 8, and a broken BMP is known as one by Pillow."""
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")
+"""How JPEG, PNG, TIFF and BMP begin; WebP's mark stands at byte 8."""
 
 _SIGNATURES = (
     (b"GIF8", "GIF"),

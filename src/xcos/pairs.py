@@ -189,11 +189,10 @@ def write_scores(
     header = [*COLUMNS, "mated"] if pairs.has_mated else list(COLUMNS)
     try:
         with partial.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
             if file.tell() == 0:
-                writer.writerow(header)
+                file.write(_line(header))
             for results in score_pairs(verifier, pairs, fmr=fmr, skip=done, on_photo=on_photo):
-                writer.writerows(result.row(with_mated=pairs.has_mated) for result in results)
+                file.writelines(_line(result.row(with_mated=pairs.has_mated)) for result in results)
                 file.flush()
                 os.fsync(file.fileno())
                 on_results(results)
@@ -202,6 +201,13 @@ def write_scores(
         raise InvalidArgument(
             f"cannot write {out}: {error.strerror}; what was done is kept in {partial.name}", path=str(out)
         ) from error
+
+
+def _line(cells: list[str]) -> str:
+    line = io.StringIO(newline="")
+    # With this end of line the writer quotes a carriage return in a name; with a line feed alone Python 3.11 does not.
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _fingerprint(verifier: Verifier, pairs: PairList, fmr: float) -> str:
@@ -215,7 +221,7 @@ def _fingerprint(verifier: Verifier, pairs: PairList, fmr: float) -> str:
         repr((verifier.face, verifier.limits, fmr)),
         __version__,
     )
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
 def _complete_rows(partial: Path) -> int:

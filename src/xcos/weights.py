@@ -8,7 +8,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from xcos.align import ARCFACE_112, DLIB_150
 from xcos.errors import InvalidCard, WeightsMismatch, WeightsMissing
@@ -108,8 +108,8 @@ def _is_number(value: object) -> bool:
 
 
 def _mean(value: object) -> tuple[float, float, float]:
-    means = value if isinstance(value, list) else [value] * 3
-    if len(means) != 3 or not all(map(_is_number, means)):
+    means: list[Any] = value if isinstance(value, list) else [value] * 3
+    if len(means) != 3 or not all(_is_number(mean) for mean in means):
         raise ValueError(f"mean must be one number or three, got {value!r}")
     return float(means[0]), float(means[1]), float(means[2])
 

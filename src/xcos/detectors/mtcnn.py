@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xcos.detectors.boxes import keep_best
 from xcos.onnx_runtime import CPU, GraphWriter, open_session
@@ -61,7 +60,7 @@ class Mtcnn:
         while shortest * scale >= CELL:
             level = photo.level(scale)
             chances, shifts = self._propose.run(None, {"pixels": level[None]})
-            boxes, scores = _cells_to_boxes(chances[0], shifts[0])
+            boxes, scores = _cells_to_boxes(chances[0, 0], shifts[0])
             boxes /= (level.shape[1] / photo.size[0], level.shape[0] / photo.size[1]) * 2
             kept = keep_best(boxes, scores, 0.5)[:MOST_PROPOSALS]
             found.append((boxes[kept], scores[kept]))
@@ -73,14 +72,14 @@ class Mtcnn:
 
     def _refined(self, photo: _Pyramid, boxes: Reals) -> Reals:
         chances, shifts = self._refine.run(None, {"pixels": photo.patches(boxes, 24)})
-        likely = chances[:, 1] > THRESHOLDS[1]
-        moved, scores = _shift(boxes[likely], shifts[likely]), chances[likely, 1].astype(np.float64)
+        likely = chances[:, 0] > THRESHOLDS[1]
+        moved, scores = _shift(boxes[likely], shifts[likely]), chances[likely, 0].astype(np.float64)
         return _square(moved[keep_best(moved, scores, 0.7)])
 
     def _finished(self, photo: _Pyramid, boxes: Reals) -> list[Face]:
         chances, shifts, points = self._finish.run(None, {"pixels": photo.patches(boxes, 48)})
-        likely = chances[:, 1] > THRESHOLDS[2]
-        boxes, scores = boxes[likely], chances[likely, 1].astype(np.float64)
+        likely = chances[:, 0] > THRESHOLDS[2]
+        boxes, scores = boxes[likely], chances[likely, 0].astype(np.float64)
         moved = _shift(boxes, shifts[likely])
         # x1…x5, y1…y5 in shares of the box that O-Net looked at
         shares = points[likely].astype(np.float64).reshape(-1, 2, 5).transpose(0, 2, 1)
@@ -101,10 +100,11 @@ class _Pyramid:
 
         self._pil = pil
         self.size = (pixels.shape[1], pixels.shape[0])
-        # More than 1,600 pixels a side help neither stage: faces found there are 48 pixels or larger.
-        start = max(1, max(self.size) // 1600)
-        picture = pil.fromarray(np.ascontiguousarray(pixels))
-        self._halves: list[tuple[int, Picture]] = [(start, picture.reduce(start) if start > 1 else picture)]
+        # More than 1,600 pixels a side help no stage (the smallest faces found are then 48 pixels wide). Every
+        # start-th pixel is enough to start from, as all that is looked at is averaged further down.
+        start = -(-max(self.size) // 1600)
+        picture = pil.fromarray(np.ascontiguousarray(pixels[::start, ::start]))
+        self._halves: list[tuple[int, Picture]] = [(start, picture)]
 
     def level(self, scale: float) -> Pixels:
         size = tuple(max(CELL, round(side * scale)) for side in self.size)
@@ -133,12 +133,12 @@ class _Pyramid:
 
 
 def _cells_to_boxes(chances: Floats, shifts: Floats) -> tuple[Reals, Reals]:
-    """Boxes in level pixels of the cells that look like a face: (2, h, w) and (4, h, w) → (n, 4), (n,)."""
-    rows, cols = np.nonzero(chances[1] > THRESHOLDS[0])
+    """Boxes in level pixels of the cells that look like a face: (h, w) and (4, h, w) → (n, 4), (n,)."""
+    rows, cols = np.nonzero(chances > THRESHOLDS[0])
     corner = np.stack([cols, rows], axis=1) * float(STRIDE)
     boxes = np.concatenate([corner, corner + CELL], axis=1)
     boxes += shifts[:, rows, cols].T.astype(np.float64) * CELL
-    return boxes, chances[1][rows, cols].astype(np.float64)
+    return boxes, chances[rows, cols].astype(np.float64)
 
 
 def _shift(boxes: Reals, shifts: Floats) -> Reals:
@@ -166,55 +166,73 @@ def _load(net: str) -> list[Floats]:
 class _Layers:
     """Reads a Keras weight list from front to back into graph nodes."""
 
-    def __init__(self, graph: GraphWriter, arrays: list[Floats]) -> None:
-        self._graph, self._arrays = graph, iter(arrays)
+    def __init__(self, arrays: list[Floats]) -> None:
+        self.graph, self._arrays = GraphWriter(), iter(arrays)
 
-    def convolve(self, x: str) -> str:
-        kernel, bias = next(self._arrays), next(self._arrays)  # (kh, kw, in, out), (out,)
-        kernel = kernel.transpose(3, 2, 0, 1)
-        return self._graph.node("Conv", x, self._graph.weight(kernel), self._graph.weight(bias))
+    def first(self, pixels: str) -> str:
+        """The first convolution on raw pixels: the published ``(x − 127.5) / 128`` is folded into it."""
+        kernel, bias = next(self._arrays).astype(np.float64) / 128, next(self._arrays)
+        shifted = bias - 127.5 * kernel.sum(axis=(0, 1, 2))
+        x = self.graph.node("Cast", self.graph.node("Transpose", pixels, perm=[0, 3, 1, 2]), to=1)
+        return self._convolution(x, kernel.astype(np.float32), shifted.astype(np.float32))
+
+    def convolve(self, x: str, output: str = "") -> str:
+        return self._convolution(x, next(self._arrays), next(self._arrays), output)
+
+    def _convolution(self, x: str, kernel: Floats, bias: Floats, output: str = "") -> str:
+        filters = self.graph.weight(kernel.transpose(3, 2, 0, 1))  # from (kh, kw, in, out)
+        return self.graph.node("Conv", x, filters, self.graph.weight(bias), output=output)
 
     def dense(self, x: str, output: str = "") -> str:
         kernel, bias = next(self._arrays), next(self._arrays)  # (in, out), (out,)
-        return self._graph.node("Gemm", x, self._graph.weight(kernel), self._graph.weight(bias), output=output)
+        return self.graph.node("Gemm", x, self.graph.weight(kernel), self.graph.weight(bias), output=output)
 
-    def slopes(self, x: str) -> str:
-        slopes: NDArray[np.float32] = next(self._arrays)  # (1, 1, channels) after a convolution, (units,) after dense
-        shape = (-1, 1, 1) if slopes.ndim == 3 else (-1,)
-        return self._graph.node("PRelu", x, self._graph.weight(slopes.reshape(shape)))
+    def face_chance(self, x: str, output: str) -> str:
+        """Probability of the second of two classes: softmax of two logits is the sigmoid of their difference."""
+        kernel, bias = next(self._arrays), next(self._arrays)
+        kernel, bias = kernel[..., 1:] - kernel[..., :1], bias[1:] - bias[:1]
+        if kernel.ndim == 4:
+            logit = self._convolution(x, kernel, bias)
+        else:
+            logit = self.graph.node("Gemm", x, self.graph.weight(kernel), self.graph.weight(bias))
+        return self.graph.node("Sigmoid", logit, output=output)
+
+    def prelu(self, x: str) -> str:
+        """``a·x + (1 − a)·relu(x)``: in ONNX Runtime on a CPU a third faster than its PRelu operator."""
+        slopes = next(self._arrays)  # (1, 1, channels) after a convolution, (units,) after a dense layer
+        slopes = slopes.reshape((-1, 1, 1) if slopes.ndim == 3 else (-1,))
+        linear = self.graph.node("Mul", x, self.graph.weight(slopes))
+        above = self.graph.node("Mul", self.graph.node("Relu", x), self.graph.weight(1 - slopes))
+        return self.graph.node("Add", linear, above)
 
     def pool(self, x: str, size: int, pad: str) -> str:
-        return self._graph.node("MaxPool", x, kernel_shape=[size, size], strides=[2, 2], auto_pad=pad)
-
-
-def _start(arrays: list[Floats]) -> tuple[GraphWriter, _Layers, str]:
-    graph = GraphWriter()
-    return graph, _Layers(graph, arrays), graph.pixels("pixels", (127.5,) * 3, 1 / 128)
+        return self.graph.node("MaxPool", x, kernel_shape=[size, size], strides=[2, 2], auto_pad=pad)
 
 
 def _proposal_graph(arrays: list[Floats]) -> bytes:
-    graph, layers, x = _start(arrays)
-    x = layers.pool(layers.slopes(layers.convolve(x)), 2, "SAME_UPPER")
-    x = layers.slopes(layers.convolve(x))
-    x = layers.slopes(layers.convolve(x))
-    shifts = layers.convolve(x)
-    chances = graph.node("Softmax", layers.convolve(x), axis=1)
-    return graph.model({"pixels": ["n", "h", "w", 3]}, [chances, shifts])
+    """(n, h, w, 3) uint8 → chances (n, 1, h', w') and shifts (n, 4, h', w'), one cell every second pixel."""
+    net = _Layers(arrays)
+    x = net.pool(net.prelu(net.first("pixels")), 2, "SAME_UPPER")
+    x = net.prelu(net.convolve(x))
+    x = net.prelu(net.convolve(x))
+    shifts = net.convolve(x, output="shifts")
+    chances = net.face_chance(x, output="chances")
+    return net.graph.model({"pixels": ["n", "h", "w", 3]}, [chances, shifts])
 
 
 def _refinement_graph(arrays: list[Floats], side: int) -> bytes:
-    """R-Net (24 px) or O-Net (48 px, one more convolution, and landmarks)."""
-    graph, layers, x = _start(arrays)
-    x = layers.pool(layers.slopes(layers.convolve(x)), 3, "SAME_UPPER")
-    x = layers.pool(layers.slopes(layers.convolve(x)), 3, "VALID")
-    x = layers.slopes(layers.convolve(x))
+    """R-Net (24 px) or O-Net (48 px, one more convolution, and landmarks): chances (n, 1), shifts (n, 4), points."""
+    net = _Layers(arrays)
+    x = net.pool(net.prelu(net.first("pixels")), 3, "SAME_UPPER")
+    x = net.pool(net.prelu(net.convolve(x)), 3, "VALID")
+    x = net.prelu(net.convolve(x))
     if side == 48:
-        x = layers.pool(x, 2, "SAME_UPPER")
-        x = layers.slopes(layers.convolve(x))
+        x = net.pool(x, 2, "SAME_UPPER")
+        x = net.prelu(net.convolve(x))
     # The dense layers were trained on columns first: (n, channels, h, w) → (n, w, h, channels).
-    x = graph.node("Flatten", graph.node("Transpose", x, perm=[0, 3, 2, 1]))
-    x = layers.slopes(layers.dense(x))
-    shifts = layers.dense(x, output="shifts")
-    points = [layers.dense(x, output="points")] if side == 48 else []
-    chances = graph.node("Softmax", layers.dense(x), axis=1, output="chances")
-    return graph.model({"pixels": ["n", side, side, 3]}, [chances, shifts, *points])
+    x = net.graph.node("Flatten", net.graph.node("Transpose", x, perm=[0, 3, 2, 1]))
+    x = net.prelu(net.dense(x))
+    shifts = net.dense(x, output="shifts")
+    points = [net.dense(x, output="points")] if side == 48 else []
+    chances = net.face_chance(x, output="chances")
+    return net.graph.model({"pixels": ["n", side, side, 3]}, [chances, shifts, *points])

@@ -42,8 +42,8 @@ class OnnxEmbedder:
         self._input, self._block = _check_input(network, card, path.name)
         self._vector = vector or _only_vector(network, path.name)
         self._grid = grid or _last_map(network)
-        if self._grid:
-            _expose(network, self._grid)
+        for tensor in filter(None, (self._vector, self._grid)):
+            _expose(network, tensor)
         self.model = f"{card.name}/{self._grid or 'vector'}/{card.sha256[:12]}"
         try:
             self._session = open_session(network.SerializeToString(), providers)
@@ -66,6 +66,8 @@ class OnnxEmbedder:
         vectors = vectors.reshape(len(crops), -1).astype(np.float32)
         if not maps:
             return vectors_as_grids(vectors), vectors
+        if maps[0].ndim != 4:
+            raise InvalidModel(f"a grid is (n, channels, h, w); '{self._grid}' has shape {maps[0].shape}")
         return np.ascontiguousarray(maps[0].transpose(0, 2, 3, 1), np.float32), vectors
 
 
@@ -76,7 +78,9 @@ def _parse(content: bytes, name: str) -> Any:
         network = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own type, without importing protobuf here
         raise InvalidModel(f"{name} is not an ONNX model; export the network to ONNX") from error
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in network.graph.initializer):
+    constants = [field.t for node in network.graph.node for field in node.attribute if field.HasField("t")]
+    tensors = [*network.graph.initializer, *constants]
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
         raise InvalidModel(f"{name} keeps weights in other files, which are never read; export it as one file")
     if not network.graph.node:
         raise InvalidModel(f"{name} is not an ONNX model; export the network to ONNX")
@@ -130,6 +134,6 @@ def _expose(network: Any, tensor: str) -> None:
     import onnx
 
     if tensor not in {output for node in network.graph.node for output in node.output}:
-        raise InvalidModel(f"the model has no tensor '{tensor}' to take the grid from")
+        raise InvalidModel(f"the model computes no tensor '{tensor}' to take the grid or the vector from")
     if tensor not in {value.name for value in network.graph.output}:
         network.graph.output.append(onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))

@@ -1,0 +1,97 @@
+"""Who may import what, and what `import xcos` may cost."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import xcos
+
+PACKAGE = Path(xcos.__file__).parent
+# The table of docs/architecture.md: a module imports from rows above its own, or from its own row.
+ROWS = (
+    {"version", "errors", "types"},
+    {"interfaces", "images", "align", "faces", "compare", "calibration", "quality", "weights", "regions"}
+    | {"files", "onnx_runtime"},
+    {"extractor", "verification"},
+    {"draw", "report", "verifier", "testing"},
+    {"pairs", "detectors", "embedders"},
+    {"catalog"},
+    {"cli", "__main__"},
+)
+# A result shows itself in a notebook; what it needs for that is imported when it is shown.
+SHOWING = {("verification", "draw"), ("verification", "report")}
+HEAVY = ("numpy", "PIL", "onnx", "onnxruntime", "joblib", "jinja2", "rich", "matplotlib", "torch", "fastapi")
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def part(path: Path) -> str:
+    """First name below the package: a module or a folder."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Parts of xcos that a module imports anywhere, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names: list[str | None] = []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "xcos" else [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name and name.startswith("xcos.")}
+    return found
+
+
+def test_every_module_stands_in_the_table() -> None:
+    assert {part(path) for path in MODULES} == set().union(*ROWS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_its_row_and_above(path: Path) -> None:
+    row = {name: at for at, names in enumerate(ROWS) for name in names}
+    me = part(path)
+    wrong = {name for name in imported(path) if row[name] > row[me] and (me, name) not in SHOWING}
+    assert not wrong
+
+
+def test_importing_the_package_loads_nothing_heavy_and_prints_nothing() -> None:
+    code = f"import sys, xcos; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    assert done.stderr == ""
+
+
+def test_using_every_public_name_opens_no_network_and_needs_no_torch() -> None:
+    code = (
+        "import sys, xcos; [getattr(xcos, name) for name in xcos.__all__]; "
+        "print([name for name in ('onnxruntime', 'onnx', 'torch', 'matplotlib', 'fastapi') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_names_for_type_checkers_are_the_names_at_run_time() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
+    checked = {
+        (alias.name, node.module)
+        for branch in tree.body
+        if isinstance(branch, ast.If)
+        for node in branch.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert checked == {(name, f"xcos.{home}") for name, home in xcos._HOME.items()}
+    for name in xcos.__all__:
+        assert getattr(xcos, name) is not None
+    assert dir(xcos) == sorted(xcos.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'verify_all'"):
+        xcos.verify_all  # noqa: B018

@@ -296,6 +296,8 @@ def _modes() -> Cases:
     }
     for name, (picture, kind, options) in pictures.items():
         yield Case(name, encoded(picture, kind, **options), f"{picture.mode} pixels")
+    ycck = encoded(cmyk, "JPEG")
+    yield Case("mode_ycck.jpg", _patched(ycck, ycck.index(b"Adobe") + 11, b"\2"), "CMYK said to be YCCK")
     rows = (np.asarray(face()).astype(np.uint16) * 257).astype(">u2")
     raw = b"".join(b"\0" + row.tobytes() for row in rows)
     yield Case("mode_rgb16.png", png(300, 300, raw, bits=16), "16 bits in each of three channels")

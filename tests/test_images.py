@@ -232,6 +232,16 @@ def test_a_cmyk_jpeg_is_not_inverted() -> None:
     assert np.abs(pixels_of(content).astype(int) - np.asarray(face())).mean() < 2
 
 
+def test_a_ycck_jpeg_becomes_rgb_by_the_formula_and_the_inversion_of_adobe() -> None:
+    # Adobe stores 255 − ink. As Y 100, Cb 118, Cr 158 these are 142, 82, 82 by the JFIF formula: the inks; no black.
+    picture = Image.new("CMYK", (16, 16), (255 - 100, 255 - 118, 255 - 158, 0))
+    content = encoded(picture, "JPEG", quality=100)
+    transform = content.index(b"Adobe") + 11
+    assert content[transform] == 0  # CMYK; 2 is YCCK
+    ycck = content[:transform] + b"\2" + content[transform + 1 :]
+    assert np.abs(pixels_of(ycck).astype(int) - [255 - 142, 255 - 82, 255 - 82]).max() <= 2
+
+
 def test_ycbcr_becomes_rgb_by_the_jfif_formula() -> None:
     # R = Y + 1.402 (Cr − 128), G = Y − 0.344136 (Cb − 128) − 0.714136 (Cr − 128), B = Y + 1.772 (Cb − 128)
     tiff = encoded(Image.frombytes("YCbCr", (2, 1), bytes([100, 118, 158, 77, 128, 128])), "TIFF")

@@ -76,11 +76,11 @@ def _warp(pixels: Pixels, to_crop: Reals, template: CropTemplate) -> Pixels:
     from PIL import Image as pil
 
     back, origin = _inverse(to_crop)
-    left, top, right, bottom = _region(pixels, back, origin, template)
+    factor = max(1, int(1 / np.hypot(*to_crop[:, 0])))
+    left, top, right, bottom = _region(pixels, back, origin, template, margin=2 * factor)
     if left >= right or top >= bottom:
         return np.zeros((template.height, template.width, 3), np.uint8)
     picture = pil.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right]))
-    factor = max(1, int(1 / np.hypot(*to_crop[:, 0])))
     if factor > 1:
         picture = picture.reduce(factor)
     # Pixel centres are integers here and half-integers in Pillow. In the reduced region, pixel r has its
@@ -105,12 +105,14 @@ def _corners(template: CropTemplate) -> Reals:
     return np.array([[0, 0], [right, 0], [right, bottom], [0, bottom]])
 
 
-def _region(pixels: Pixels, back: Reals, origin: Reals, template: CropTemplate) -> tuple[int, int, int, int]:
-    """Part of the photo that the crop can touch, two source pixels wider on each side."""
+def _region(
+    pixels: Pixels, back: Reals, origin: Reals, template: CropTemplate, margin: int
+) -> tuple[int, int, int, int]:
+    """Part of the photo that the crop can touch, ``margin`` source pixels wider on each side."""
     points = _corners(template) @ back.T + origin
     height, width = pixels.shape[:2]
-    low = np.floor(points.min(axis=0)).astype(int) - 2
-    high = np.ceil(points.max(axis=0)).astype(int) + 3
+    low = np.floor(points.min(axis=0)).astype(int) - margin
+    high = np.ceil(points.max(axis=0)).astype(int) + margin + 1
     return max(0, int(low[0])), max(0, int(low[1])), min(width, int(high[0])), min(height, int(high[1]))
 
 

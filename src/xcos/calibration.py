@@ -72,7 +72,7 @@ class NonMatedScores:
         return int(np.searchsorted(self._rising_negatives, -threshold, side="right"))
 
     def at_rate(self, rate: float) -> float:
-        """Smallest score at or above which at most ``rate`` of the scores lie."""
+        """Smallest threshold with at most ``rate`` of the scores at or above it; the top score below 1 / n."""
         rank = max(1, math.floor(rate * len(self.scores) + 1e-9))
         value = float(-self._rising_negatives[rank - 1])
         if self.count_from(value) > rank:  # ties: the next higher score
@@ -119,6 +119,21 @@ class Calibration:
     non_mated: Reals
     """(BINS,) share of non-mated scores per bin."""
 
+    def __post_init__(self) -> None:
+        shapes = {"rates": (len(self.rates),), "thresholds": (len(self.rates), 5)}
+        shapes |= {"bins": (len(self.mated) + 1,), "mated": (len(self.mated),), "non_mated": (len(self.mated),)}
+        for name, shape in shapes.items():
+            array: Reals = getattr(self, name)
+            if array.shape != shape or not np.isfinite(array).all() or 0 in shape:
+                raise InvalidArgument(f"{name} of a calibration must be {shape} finite numbers, got {array.shape}")
+            view = array.view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
+        if (np.diff(self.rates) >= 0).any() or (np.diff(self.thresholds[:, 0]) < 0).any():
+            raise InvalidArgument("rates of a calibration must fall and thresholds must not")
+        if not (math.isfinite(self.slope) and math.isfinite(self.intercept)):
+            raise InvalidArgument("slope and intercept of a calibration must be finite")
+
     @property
     def least_fmr(self) -> float:
         """Smallest false match rate that the data support."""
@@ -145,7 +160,10 @@ class Calibration:
         return 1 / (1 + math.exp(-(self.llr(score) + math.log(prior / (1 - prior)))))
 
     def threshold(self, fmr: float) -> Threshold:
-        """Threshold at the false match rate ``fmr``; :class:`UnsupportedFmr` where the data cannot tell."""
+        """Threshold at the false match rate ``fmr``; :class:`UnsupportedFmr` where the data cannot tell.
+
+        Between the card's rates (ten per decade, powers of ten among them) it is interpolated in log rate.
+        """
         if not 0 < fmr < 1:
             raise InvalidArgument(f"fmr must lie between 0 and 1, got {fmr}", fmr=fmr)
         most, least = float(self.rates[0]), self.least_fmr
@@ -298,21 +316,22 @@ def _supported_thresholds(non_mated: NonMatedScores) -> tuple[Reals, Reals]:
     """Rates that the data support, falling, and for each its threshold with both intervals."""
     candidates = _candidate_thresholds(non_mated)
     measured = [fmr_interval(non_mated, value) for value in candidates]
-    low, high, effective = (np.array(column) for column in zip(*measured, strict=True))
+    low, high, _ = (np.array(column) for column in zip(*measured, strict=True))
     rows: list[list[float]] = []
     for rate in RATES:
         value = non_mated.at_rate(rate)
         rate_low, rate_high, errors = fmr_interval(non_mated, value)
         inside = candidates[(low <= rate) & (rate <= high)]
-        if errors < LEAST_ERRORS or not inside.size or inside[-1] == candidates[-1]:
+        if errors < LEAST_ERRORS:
             break
-        rows.append([value, min(inside[0], value), max(inside[-1], value), rate_low, rate_high])
+        # With coarse scores no threshold may have the rate in its interval; then the interval is a point.
+        least, most = (float(inside[0]), float(inside[-1])) if inside.size else (value, value)
+        rows.append([value, min(least, value), max(most, value), rate_low, rate_high])
     if not rows:
         raise InvalidArgument(
             f"{len(non_mated.scores):,} non-mated scores support no false match rate of "
             f"{RATES[0]:g} or below: fewer than {LEAST_ERRORS:.0f} independent errors; use more people"
         )
-    assert effective.size
     return RATES[: len(rows)].copy(), np.array(rows)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Color = tuple[int, int, int]
 Shade = Callable[[float], Color]
 
-INK, SOFT, LINE, PAPER = (26, 32, 38), (96, 106, 116), (206, 212, 218), (255, 255, 255)
+INK, SOFT, LINE, PAPER, BLACK = (26, 32, 38), (96, 106, 116), (206, 212, 218), (255, 255, 255), (0, 0, 0)
 # Okabe and Ito's palette: told apart by people with any of the common colour vision deficiencies.
 BLUE, ORANGE, GRAY = (0, 114, 178), (213, 94, 0), (110, 116, 122)
 SOFT_BLUE, SOFT_ORANGE = (204, 227, 240), (248, 223, 204)
@@ -67,7 +67,7 @@ def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
         _sequential(BLUES, 0, most),
         ((0, "0"), (most, f"{most:.3f}")),
     )
-    least, most = min(0.0, float(comparison.contribution.min())), float(comparison.contribution.max())
+    least, most = min(0.0, float(comparison.contribution.min())), max(0.0, float(comparison.contribution.max()))
     _map(
         canvas,
         across[4],
@@ -162,14 +162,15 @@ def _doubts(canvas: _Canvas, result: Verification) -> list[str]:
     messages = [reason.message for reason in result.decision.reasons]
     lines = [_fitted(canvas, message) for message in messages[:2]]
     if len(messages) > 2:
-        lines[1] = _fitted(canvas, f"{messages[1]} (and {len(messages) - 2} more reasons)")
+        lines[1] = _fitted(canvas, messages[1], f" (and {len(messages) - 2} more reasons)")
     return lines
 
 
-def _fitted(canvas: _Canvas, words: str) -> str:
-    while canvas.text_width(words, 13) > WIDTH - 2 * MARGIN:
+def _fitted(canvas: _Canvas, words: str, end: str = "") -> str:
+    """``words`` and ``end`` in one line; where they are too long, ``words`` are cut."""
+    while canvas.text_width(words + end, 13) > WIDTH - 2 * MARGIN:
         words = words[:-5].rstrip() + " …"
-    return words
+    return words + end
 
 
 def _crop(canvas: _Canvas, x: float, y: float, title: str, sample: Sample, cells: tuple[int, ...]) -> None:
@@ -211,7 +212,7 @@ def _map(
     canvas.text(x, y - 8, title, 14)
     rows, cols = values.shape
     tall, wide = PANEL / rows, PANEL / cols
-    size = min(13.0, wide / 3.4)
+    size = min(13.0, wide / 3.4, tall * 0.8)
     for (row, col), value in np.ndenumerate(values):
         color = shade(float(value))
         canvas.box(x + col * wide, y + row * tall, wide, tall, color)
@@ -228,17 +229,20 @@ def _short(value: float) -> str:
 
 
 def _color_bar(canvas: _Canvas, x: float, y: float, shade: Shade, ticks: Sequence[tuple[float, str]]) -> None:
-    low, high = ticks[0][0], ticks[-1][0]
+    """Ticks at even distances, so that no label covers another; linear between them."""
+    values = [value for value, _ in ticks]
+    shares = np.linspace(0, 1, len(ticks))
     steps = 104
     for step in range(steps):
-        value = low + (step + 0.5) / steps * (high - low)
+        value = float(np.interp((step + 0.5) / steps, shares, values))
         canvas.box(x + step * PANEL / steps, y, PANEL / steps + 0.5, 9, shade(value))
     canvas.box(x, y, PANEL, 9, None, LINE)
-    for value, words in ticks:
-        share = (value - low) / (high - low) if high > low else 0
-        anchor = "ls" if share < 0.05 else "rs" if share > 0.95 else "ms"
+    for share, (value, words) in zip(shares, ticks, strict=True):
+        if share > 0 and value == values[0]:
+            continue  # a map without any difference has one tick
+        anchor = "ls" if share == 0 else "rs" if share == 1 else "ms"
         canvas.text(x + share * PANEL, y + 23, words, 11.5, SOFT, anchor)
-        if 0.05 <= share <= 0.95:
+        if 0 < share < 1:
             canvas.line([(x + share * PANEL, y), (x + share * PANEL, y + 12)], INK)
 
 
@@ -267,7 +271,7 @@ def _score_scale(canvas: _Canvas, result: Verification, top: float) -> None:
     canvas.box(place(threshold.low), top, max(1.0, place(threshold.high) - place(threshold.low)), tall, (150, 156, 162))
     at, limit = place(score), place(threshold.value)
     # The two labels stand on the far sides of their lines and at different heights, so they never meet.
-    pair_left = at < limit or at > right - 120
+    pair_left = (at < limit or at > right - 120) and at > left + 120
     canvas.text(*((limit + 7, top + 24) if at < limit else (limit - 7, top + 24)), "threshold", 11.5, SOFT,
                 "ls" if at < limit else "rs")  # fmt: skip
     canvas.line([(at, top - 4), (at, bottom)], INK, 2.4)
@@ -329,5 +333,7 @@ def _blend(stops: Sequence[str], share: float) -> Color:
 
 
 def _readable_on(color: Color) -> Color:
-    red, green, blue = color
-    return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else PAPER
+    """Black or white, whichever has the greater contrast: at least 4.58 : 1 on any colour (WCAG 2.2)."""
+    parts = [value / 255 for value in color]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return BLACK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else PAPER

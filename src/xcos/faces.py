@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 
 import numpy as np
 
@@ -29,11 +30,11 @@ def choose_face(faces: Sequence[Face], size: tuple[int, int], choice: FaceChoice
             width=size[0],
             height=size[1],
         )
-    if isinstance(choice, int) and not isinstance(choice, bool):
+    if isinstance(choice, Integral) and not isinstance(choice, bool):
         if not 0 <= choice < len(faces):
             raise NoSuchFace(
                 f"face {choice} was asked for and {len(faces)} were found; choose 0…{len(faces) - 1}",
-                asked=choice,
+                asked=int(choice),
                 found=len(faces),
             )
         return faces[choice], False

@@ -35,12 +35,14 @@ class WeightCard:
     training_data: str
 
     def to_dict(self) -> dict[str, object]:
-        """Plain JSON values."""
+        """Plain JSON values, as :func:`read_card` reads them."""
+        cut = self.template
+        known = TEMPLATES.get(cut.name) is cut
+        points = {"name": cut.name, "width": cut.width, "height": cut.height, "points": cut.points.tolist()}
         return {
             "name": self.name,
             "sha256": self.sha256,
-            "template": self.template.name,
-            "input": [self.template.width, self.template.height],
+            "template": cut.name if known else points,
             "color": self.color,
             "mean": list(self.mean),
             "scale": self.scale,
@@ -48,6 +50,11 @@ class WeightCard:
             "source": self.source,
             "training_data": self.training_data,
         }
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of all fields."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
 
 
 def read_card(path: str | Path) -> WeightCard:

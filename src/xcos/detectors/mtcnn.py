@@ -103,7 +103,7 @@ class _Pyramid:
         # More than 1,600 pixels a side help no stage (the smallest faces found are then 48 pixels wide). Every
         # start-th pixel is enough to start from, as all that is looked at is averaged further down.
         start = -(-max(self.size) // 1600)
-        picture = pil.fromarray(np.ascontiguousarray(pixels[::start, ::start]))
+        picture = pil.fromarray(np.ascontiguousarray(pixels[start // 2 :: start, start // 2 :: start]))
         self._halves: list[tuple[int, Picture]] = [(start, picture)]
 
     def level(self, scale: float) -> Pixels:

@@ -44,7 +44,8 @@ class OnnxEmbedder:
         self._grid = grid or _last_map(network)
         for tensor in filter(None, (self._vector, self._grid)):
             _expose(network, tensor)
-        self.model = f"{card.name}/{self._grid or 'vector'}/{card.sha256[:12]}"
+        # The card's hash is in the name: the same file fed otherwise gives templates that must not be mixed.
+        self.model = f"{card.name}/{self._grid or 'vector'}+{self._vector}/{card.sha256[:12]}-{card.fingerprint}"
         try:
             self._session = open_session(network.SerializeToString(), providers)
         except Exception as error:  # onnxruntime raises many types for a broken model

@@ -532,6 +532,14 @@ def test_every_way_to_hand_over_a_file_gives_the_same_photo(kind: str, tmp_path:
     np.testing.assert_array_equal(pixels_of(expected.pixels), expected.pixels)
 
 
+def test_a_path_may_hold_bytes(tmp_path: Path) -> None:
+    (tmp_path / "face.png").write_bytes(encoded(face(), "PNG"))
+    with os.scandir(os.fsencode(tmp_path)) as entries:
+        (entry,) = entries
+    source: Any = entry
+    assert read_image(source).name == "face.png"
+
+
 def test_the_color_order_speaks_of_arrays_only() -> None:
     content = encoded(face(), "PNG")
     np.testing.assert_array_equal(pixels_of(content, color="bgr"), pixels_of(content))

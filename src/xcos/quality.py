@@ -95,7 +95,7 @@ class QualityLimits:
             (q.inter_eye < self.inter_eye, "face_too_small", q.inter_eye, self.inter_eye,
              "the eyes are {m:.0f} px apart; at least {l:.0f} px are needed"),
             (q.sharpness < self.sharpness, "blurred", q.sharpness, self.sharpness,
-             "the face is blurred: sharpness {m:.2f}; at least {l:.2f} is needed"),
+             "the face is blurred: sharpness {m:.3f}; at least {l:.3f} is needed"),
             (q.brightness < self.darkest, "badly_exposed", q.brightness, self.darkest,
              "the face is too dark: mean grey {m:.2f}; at least {l:.2f} is needed"),
             (q.brightness > self.brightest, "badly_exposed", q.brightness, self.brightest,

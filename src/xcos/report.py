@@ -48,7 +48,8 @@ def write_picture(result: Verification, path: str | Path) -> None:
 
 def write_report(result: Verification, path: str | Path) -> None:
     """Writes the HTML report, atomically."""
-    write_atomically(path, report_html(result).encode())
+    # A file name that is not UTF-8 holds surrogates.
+    write_atomically(path, report_html(result).encode("utf-8", "backslashreplace"))
 
 
 def report_html(result: Verification) -> str:
@@ -96,8 +97,8 @@ def decision_sentences(result: Verification) -> list[str]:
     bound = "at least " if decision.llr in result.calibration.llr_bounds else ""
     sentences = [
         f"The score is {decision.score:.4f}, {relation} the threshold {threshold.value:.4f}.",
-        f"At this threshold {threshold.fmr:.2%} of {origin.n_non_mated:,} comparisons of different people matched "
-        f"(95 % interval {threshold.fmr_low:.3%} to {threshold.fmr_high:.3%}).",
+        f"At this threshold {_percent(threshold.fmr)} of {origin.n_non_mated:,} comparisons of different people matched "
+        f"(95 % interval {_percent(threshold.fmr_low)} to {_percent(threshold.fmr_high)}).",
         f"Such a score is {bound}{_times(decision.llr)} times as frequent among photos {favoured} as among photos of "
         f"{against} (log-likelihood ratio {decision.llr:+.2f}); this is no probability without the odds before.",
     ]
@@ -110,6 +111,10 @@ def decision_sentences(result: Verification) -> list[str]:
     if decision.reasons:
         sentences.append("No conclusion is drawn, for the reasons listed.")
     return sentences
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
 
 
 def _times(llr: float) -> str:

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -34,6 +35,8 @@ from xcos.pairs import read_pairs, write_scores
 from xcos.types import Comparison
 
 EXAMPLES = DATA / "examples"
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -80,79 +83,75 @@ def first(_: argparse.Namespace) -> None:
     photos = [str(EXAMPLES / f"{name}.jpg") for name in ("0_front", "0_smile")]
     with tempfile.TemporaryDirectory() as folder:
         extra = ["--picture", f"{folder}/p.png", "--report", f"{folder}/r.html"]
-        for title, more, seconds in (("score only", [], 1.3), ("with picture and report", extra, 2.2)):
-            command = [sys.executable, "-m", "xcos", "verify", *photos, *more]
-            took = median_time(lambda c=command: subprocess.run(c, check=True, stdout=subprocess.DEVNULL), 7)  # type: ignore[misc]
-            bar(f"{title}, wall", took, seconds, " s")
+        plain = [sys.executable, "-m", "xcos", "verify", *photos]
+        bar("score only, wall", median_time(_silent(plain), 9), 1.3, " s")
+        bar("with picture and report, wall", median_time(_silent([*plain, *extra]), 9), 2.2, " s")
     bar("largest resident set of them", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, 250, " MB")
+
+
+def _silent(command: list[str]) -> Callable[[], object]:
+    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def megapixel_photos(folder: Path, width: int, height: int) -> list[Path]:
     """Example faces in a scene of width × height, as JPEG."""
     paths = []
     for name in ("0_front", "0_smile"):
-        face = Image.open(EXAMPLES / f"{name}.jpg").resize((height, height), Image.Resampling.BICUBIC)
-        scene = Image.new("RGB", (width, height), face.getpixel((5, 5)))  # type: ignore[arg-type]
+        with Image.open(EXAMPLES / f"{name}.jpg") as example:
+            face = example.resize((height, height), Image.Resampling.BICUBIC)
+        scene = Image.new("RGB", (width, height), (120, 90, 70))
         scene.paste(face, ((width - height) // 2, 0))
         paths.append(folder / f"{name}_{width}.jpg")
         scene.save(paths[-1], quality=90)
     return paths
 
 
+class _Clock:
+    """Seconds spent inside the calls it wraps."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+
+    def around(self, name: str, work: Callable[P, T]) -> Callable[P, T]:
+        def timed(*args: P.args, **kwargs: P.kwargs) -> T:
+            started = time.perf_counter()
+            try:
+                return work(*args, **kwargs)
+            finally:
+                self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - started
+
+        return timed
+
+
 def warm(_: argparse.Namespace) -> None:
     print("warm verification of two 1-megapixel JPEGs (1184 × 864), photo after photo on one core")
+    clock = _Clock()
     verifier = default_verifier()
-    spent = {"decode": 0.0, "detector": 0.0, "backbone": 0.0}
-
-    def clocked(name: str, work: Callable[[], object]) -> object:
-        started = time.perf_counter()
-        result = work()
-        spent[name] += time.perf_counter() - started
-        return result
-
+    timed = default_verifier()
+    read = clock.around("decode", read_image)
+    timed.detector.detect = clock.around("detector", timed.detector.detect)  # type: ignore[method-assign]
+    timed.embedder.embed = clock.around("backbone", timed.embedder.embed)  # type: ignore[method-assign]
+    totals, shares, parts = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         paths = megapixel_photos(Path(folder), 1184, 864)
-        shares, totals = [], []
-        for round_ in range(40):
-            spent.update(dict.fromkeys(spent, 0.0))
+        for round_ in range(60):
+            clock.spent.clear()
             started = time.perf_counter()
-            ready = []
-            for path in paths:
-                photo = clocked("decode", lambda path=path: read_image(path))  # type: ignore[misc]
-                detector = verifier.detector
-                faces = clocked("detector", lambda photo=photo: detector.detect(photo.pixels))  # type: ignore[misc,attr-defined]
-                # locate() with the faces just found: alignment and quality are our own Python
-                sample = type(verifier)(
-                    _Found(faces),
-                    verifier.embedder,
-                    verifier.comparator,
-                    verifier.calibration,  # type: ignore[arg-type]
-                ).locate(photo)  # type: ignore[arg-type]
-                template = clocked("backbone", lambda sample=sample: verifier.extract([sample])[0])  # type: ignore[misc]
-                ready.append((sample, template))
-            (a, t), (b, u) = ready
-            second = verifier.second_opinion(t, u)  # type: ignore[arg-type]
-            verifier.decide(verifier.compare(t, u), second, a, b)  # type: ignore[arg-type]
+            samples = [timed.locate(read(path)) for path in paths]
+            one, other = (timed.extract([sample])[0] for sample in samples)
+            timed.decide(timed.compare(one, other), timed.second_opinion(one, other), *samples)
             total = time.perf_counter() - started
-            if round_ >= 5:
+            if round_ >= 10:
                 totals.append(total)
-                shares.append((total - sum(spent.values())) / total)
-        photos = [read_image(path) for path in paths]
+                shares.append((total - sum(clock.spent.values())) / total)
+                parts.append([1e3 * seconds for seconds in clock.spent.values()])
+        photos = read_image(paths[0]), read_image(paths[1])
         side_by_side = median_time(lambda: verifier.verify(*photos), 20)
-    print(f"  {1e3 * statistics.median(totals):.1f} ms with decoding, of the last: "
-          + ", ".join(f"{name} {1e3 * seconds:.1f} ms" for name, seconds in spent.items())
-          + f"; verify() of decoded photos on both cores {1e3 * side_by_side:.1f} ms")  # fmt: skip
+    middle = np.median(parts, axis=0)
+    named = ", ".join(f"{name} {ms:.1f} ms" for name, ms in zip(clock.spent, middle, strict=True))
+    print(f"  {1e3 * statistics.median(totals):.1f} ms: {named}")
+    print(f"  verify() of the decoded photos, side by side on the cores there are: {1e3 * side_by_side:.1f} ms")
     bar("share of our own Python", statistics.median(shares), 0.05)
-
-
-class _Found:
-    name = "found"
-
-    def __init__(self, faces: object) -> None:
-        self.faces = faces
-
-    def detect(self, _: object) -> object:
-        return self.faces
 
 
 def size(_: argparse.Namespace) -> None:
@@ -160,7 +159,11 @@ def size(_: argparse.Namespace) -> None:
     detector = default_verifier().detector
     with tempfile.TemporaryDirectory() as folder:
         small, large = (read_image(megapixel_photos(Path(folder), *wh)[0]) for wh in ((1184, 888), (4000, 3000)))
-        times = [median_time(lambda p=photo: detector.detect(p.pixels), 15) for photo in (small, large)]  # type: ignore[misc]
+    pairs = [
+        (median_time(lambda: detector.detect(small.pixels), 5), median_time(lambda: detector.detect(large.pixels), 5))
+        for _ in range(5)
+    ]
+    times = [statistics.median(column) for column in zip(*pairs, strict=True)]
     print(
         f"  {1e3 * times[0]:.1f} ms and {1e3 * times[1]:.1f} ms: ratio {times[1] / times[0]:.2f} for 11.4 × the pixels"
     )

@@ -54,6 +54,16 @@ def test_a_failure_keeps_the_old_file_and_leaves_no_other(
     assert names(tmp_path) == ["a.html"]
 
 
+def test_a_stop_by_the_user_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "a.html", b"new")
+    assert names(tmp_path) == []
+
+
 def test_a_reader_sees_the_old_content_until_the_new_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.html"
     write_atomically(path, b"old")
@@ -114,6 +124,17 @@ def test_a_folder_without_write_permission_is_told_before_and_while(tmp_path: Pa
                 check(tmp_path / "a.html")
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_a_file_that_is_read_is_not_to_be_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(b"photo")
+    require_writable(photo)
+    require_writable(tmp_path / "b.jpg", inputs=[photo])
+    for spelling in ("a.jpg", "./a.jpg", str(photo)):
+        with pytest.raises(InvalidArgument):
+            require_writable(spelling, inputs=["b.jpg", photo])
 
 
 def test_asking_creates_nothing(tmp_path: Path) -> None:

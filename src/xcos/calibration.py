@@ -165,7 +165,7 @@ class Calibration:
         Between the card's rates (ten per decade, powers of ten among them) it is interpolated in log rate.
         """
         if not 0 < fmr < 1:
-            raise InvalidArgument(f"fmr must lie between 0 and 1, got {fmr}", fmr=fmr)
+            raise InvalidArgument(f"fmr must lie between 0 and 1, got {fmr}", fmr=str(fmr))  # NaN is no JSON number
         most, least = float(self.rates[0]), self.least_fmr
         if not self.supports(fmr):
             raise UnsupportedFmr(

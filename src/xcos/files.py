@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from xcos.errors import InvalidArgument
@@ -24,13 +25,16 @@ def write_atomically(path: str | Path, content: bytes) -> None:
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
         raise _unwritable(path, error) from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)  # there only where something went wrong
 
 
-def require_writable(path: str | Path) -> None:
-    """Raises before the work, not after it, when ``path`` cannot be written."""
+def require_writable(path: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:
+    """Raises before the work, not after it, when ``path`` cannot be written or would overwrite one of ``inputs``."""
     path = Path(path)
+    if path.resolve() in {Path(each).resolve() for each in inputs}:
+        raise InvalidArgument(f"{path} is read and would be overwritten; give another file", path=str(path))
     folder = path.parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         what = "is a folder" if path.is_dir() else "cannot be written: its folder is missing or protected"

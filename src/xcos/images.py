@@ -82,7 +82,7 @@ def read_image(
         return _photo_of_bytes(bytes(source), "", max_pixels)
     if isinstance(source, (str, os.PathLike)):
         path = Path(os.fsdecode(source))
-        return _photo_of_bytes(_file_bytes(path), path.name, max_pixels)
+        return _photo_of_bytes(_file_bytes(path), printable(path.name), max_pixels)
     if hasattr(source, "read"):
         return _photo_of_bytes(_stream_bytes(source), "", max_pixels)
     raise InvalidArgument(
@@ -93,7 +93,7 @@ def read_image(
 
 
 def _file_bytes(path: Path) -> bytes:
-    shown = _shown(path)
+    shown = printable(str(path))
     try:
         # Non-blocking, so that opening a FIFO returns at once instead of waiting for a writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -107,8 +107,10 @@ def _file_bytes(path: Path) -> bytes:
         return _stream_bytes(file)
 
 
-def _shown(path: Path) -> str:
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+def printable(name: str) -> str:
+    """A file name on one line: line breaks, control characters and bytes that are no text as escapes."""
+    text = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _stream_bytes(file: BinaryIO) -> bytes:

@@ -56,16 +56,20 @@ def _pose(landmarks: Reals, template: CropTemplate) -> tuple[float, float]:
 
 
 def _nose(landmarks: Reals) -> tuple[float, float]:
-    eyes, mouth = landmarks[:2].mean(axis=0), landmarks[3:].mean(axis=0)
-    across = landmarks[1] - landmarks[0]
-    down = mouth - eyes
-    offset = landmarks[2] - eyes
-    # Solve offset = x·across/2 + y·down: x is the nose's place between the eyes, y between eyes and mouth.
-    system = np.stack([across / 2, down], axis=1)
-    if abs(np.linalg.det(system)) < 1e-9:
+    """The nose's place between the eyes (−1…1) and between eyes (0) and mouth (1)."""
+    left, right, nose, *mouth = (complex(x, y) for x, y in landmarks.tolist())
+    eyes = (left + right) / 2
+    across, down, offset = right - left, (mouth[0] + mouth[1]) / 2 - eyes, nose - eyes
+    area = _cross(across, down)
+    if abs(area) < 1e-9:
         return 1.0, 1.0
-    x, y = np.linalg.solve(system, offset)
-    return float(np.clip(x, -1, 1)), float(np.clip(y, -1, 2))
+    # offset = x·across/2 + y·down, by Cramer's rule
+    x, y = 2 * _cross(offset, down) / area, _cross(across, offset) / area
+    return min(max(x, -1.0), 1.0), min(max(y, -1.0), 2.0)
+
+
+def _cross(a: complex, b: complex) -> float:
+    return a.real * b.imag - a.imag * b.real
 
 
 @dataclass(frozen=True)

@@ -97,8 +97,8 @@ def decision_sentences(result: Verification) -> list[str]:
     bound = "at least " if decision.llr in result.calibration.llr_bounds else ""
     sentences = [
         f"The score is {decision.score:.4f}, {relation} the threshold {threshold.value:.4f}.",
-        f"At this threshold {_percent(threshold.fmr)} of {origin.n_non_mated:,} comparisons of different people matched "
-        f"(95 % interval {_percent(threshold.fmr_low)} to {_percent(threshold.fmr_high)}).",
+        f"At this threshold {_percent(threshold.fmr)} of {origin.n_non_mated:,} comparisons of different people "
+        f"matched (95 % interval {_percent(threshold.fmr_low)} to {_percent(threshold.fmr_high)}).",
         f"Such a score is {bound}{_times(decision.llr)} times as frequent among photos {favoured} as among photos of "
         f"{against} (log-likelihood ratio {decision.llr:+.2f}); this is no probability without the odds before.",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; prints errors as one message on stderr."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in words
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What the terminal cannot show, such as a file name that is no text, is printed as an escape.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = _parser().parse_args(words)
         code: int = options.run(options)

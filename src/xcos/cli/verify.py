@@ -35,7 +35,7 @@ def _two(options: argparse.Namespace) -> int:
     if options.out:
         raise InvalidArgument("--out belongs to --pairs; for two photos use --report, --picture or --json")
     for path in filter(None, (options.picture, options.report)):
-        require_writable(path)
+        require_writable(path, inputs=(options.probe, options.reference))
     photos = read_image(options.probe), read_image(options.reference)
     result = _verifier(options).verify(*photos, fmr=options.fmr)
     if options.picture:
@@ -78,7 +78,7 @@ def _many(options: argparse.Namespace) -> int:
         raise InvalidArgument("--pairs takes its photos from the list and writes only --out; leave the others away")
     if not options.out:
         raise InvalidArgument("--pairs needs --out SCORES.csv for the results")
-    require_writable(options.out)
+    require_writable(options.out, inputs=(options.pairs,))
     pairs = read_pairs(options.pairs)
     verifier = _verifier(options)
     counts: Counter[str] = Counter()

@@ -103,7 +103,7 @@ class _Pyramid:
         # More than 1,600 pixels a side help no stage (the smallest faces found are then 48 pixels wide). Every
         # start-th pixel is enough to start from, as all that is looked at is averaged further down.
         start = -(-max(self.size) // 1600)
-        picture = pil.fromarray(np.ascontiguousarray(pixels[start // 2 :: start, start // 2 :: start]))
+        picture = pil.fromarray(_every(pixels, start))
         self._halves: list[tuple[int, Picture]] = [(start, picture)]
 
     def level(self, scale: float) -> Pixels:
@@ -130,6 +130,12 @@ class _Pyramid:
             (half for half in reversed(self._halves) if half[0] <= max(1 / scale, self._halves[0][0])),
             self._halves[0],
         )
+
+
+def _every(pixels: Pixels, step: int) -> Pixels:
+    """Every ``step``-th pixel each way; whole pixels are moved, which is faster than channels."""
+    whole = np.ascontiguousarray(pixels).view("V3")
+    return np.ascontiguousarray(whole[step // 2 :: step, step // 2 :: step]).view(np.uint8)
 
 
 def _cells_to_boxes(chances: Floats, shifts: Floats) -> tuple[Reals, Reals]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 import resource
 import sys
@@ -10,10 +11,15 @@ import pytest
 from PIL import Image
 
 from hostile import ANY, SEED, HostileFile, encoded, face, make_hostile_files, png
+from xcos.catalog import DATA
+from xcos.cli import main
 from xcos.errors import InputRefused
 from xcos.images import read_image
 from xcos.types import Photo
+from xcos.verification import Verification
+from xcos.verifier import Verifier
 
+EXAMPLES = DATA / "examples"
 SLOWEST = 5.0
 MOST_MEMORY = 1 << 30
 KINDS = ["JPEG", "PNG", "WEBP", "BMP", "TIFF"]
@@ -113,3 +119,44 @@ def test_refusals_leave_no_file_open(hostile_files: list[HostileFile]) -> None:
     for file in special * 3:
         assert answer(file.path) == "unreadable_source"
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_the_command_line_gives_the_librarys_answer_to_every_hostile_file_and_writes_nothing_for_a_refusal(
+    hostile_files: list[HostileFile],
+    verifier: Verifier,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    good = EXAMPLES / "0_front.jpg"
+    reference = read_image(good)
+    report, picture = tmp_path / "report.html", tmp_path / "picture.png"
+    monkeypatch.setattr("xcos.cli.verify.build_verifier", lambda **_: verifier)
+    monkeypatch.setattr(Verification, "save_picture", lambda _, path: Path(path).write_bytes(b"drawn"))
+    monkeypatch.setattr(Verification, "save_report", lambda _, path: Path(path).write_bytes(b"written"))
+    wrong, refused = [], 0
+    for file in hostile_files:
+        expected: str | None
+        try:
+            expected = verifier.verify(read_image(file.path), reference).outcome
+        except InputRefused as error:
+            expected = error.code
+        began = time.perf_counter()
+        outputs = ["--report", str(report), "--picture", str(picture)]
+        exit_code = main(["verify", str(file.path), str(good), "--json", *outputs])
+        seconds = time.perf_counter() - began
+        told = capsys.readouterr()
+        if exit_code in (0, 1, 3):
+            seen = json.loads(told.out)["decision"]
+            report.unlink()
+            picture.unlink()
+        else:
+            refused += 1
+            lines = told.err.splitlines()
+            seen = json.loads(lines[-1])["error"]["code"]
+            if exit_code != 4 or told.out or len(lines) != 1:
+                wrong.append(f"{file.path.name!r} ({file.note}): exit {exit_code}, out {told.out!r}, err {told.err!r}")
+        if seen != expected or seconds > SLOWEST or list(tmp_path.iterdir()):
+            wrong.append(f"{file.path.name!r} ({file.note}): {seen}, library {expected}, {seconds:.1f} s")
+    assert not wrong, f"{len(wrong)} of {len(hostile_files)}:\n" + "\n".join(wrong)
+    assert refused >= 100

@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import shutil
+import warnings
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from fakes import AngleEmbedder, FixedDetector, cosine, fake_verifier, save_phot
 import xcos.extractor
 import xcos.pairs
 from xcos.catalog import DATA
-from xcos.errors import InvalidArgument, InvalidPairList, InvalidTemplate, UnsupportedFmr
+from xcos.errors import InvalidArgument, InvalidPairList, InvalidTemplate, NoFace, UnsupportedFmr
 from xcos.extractor import Extractor, ReadyPhoto
 from xcos.images import read_image
 from xcos.pairs import COLUMNS, Pair, PairList, PairResult, read_pairs, score_pairs, write_scores
@@ -542,6 +543,16 @@ def test_scores_and_decisions_are_those_of_single_comparisons(
         ]
         outcomes[alone.outcome] += 1
     assert min(outcomes["match"], outcomes["non_match"]) >= 5
+
+
+def test_reading_in_threads_leaves_the_warning_filters_alone(real_list: PairList) -> None:
+    paths = [real_list.folder / pair.probe for pair in real_list.pairs] * 2
+    before = list(warnings.filters)
+    finds_nothing = fake_verifier(detector=FixedDetector(faces=[]))
+    for _ in range(5):
+        ready = finds_nothing.extractor.prepare(paths, streams=4)
+        assert {type(photo) for photo in ready} == {NoFace}
+        assert warnings.filters == before
 
 
 def test_the_number_of_threads_changes_nothing(verifier: Verifier, real_list: PairList) -> None:

@@ -33,12 +33,19 @@ def write_atomically(path: str | Path, content: bytes) -> None:
 def require_writable(path: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:
     """Raises before the work, not after it, when ``path`` cannot be written or would overwrite one of ``inputs``."""
     path = Path(path)
-    if path.resolve() in {Path(each).resolve() for each in inputs}:
+    if any(_same_file(path, each) for each in inputs):
         raise InvalidArgument(f"{path} is read and would be overwritten; give another file", path=str(path))
     folder = path.parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         what = "is a folder" if path.is_dir() else "cannot be written: its folder is missing or protected"
         raise InvalidArgument(f"{path} {what}; give a file in an existing folder", path=str(path))
+
+
+def _same_file(path: Path, other: str | Path) -> bool:
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):  # one of them does not exist, or its name cannot
+        return False
 
 
 def _umask() -> int:

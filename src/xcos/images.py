@@ -25,6 +25,7 @@ import hashlib
 import io
 import os
 import stat
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
@@ -127,13 +128,42 @@ def _stream_bytes(file: BinaryIO) -> bytes:
     return content
 
 
+class _Silence:
+    """No warnings while any thread is inside, and the filters of before once all are out.
+
+    ``catch_warnings`` changes the whole process: two threads that leave it in another order than they entered it
+    would leave every warning switched off.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_SILENCE = _Silence()
+
+
 def _photo_of_bytes(content: bytes, name: str, max_pixels: int) -> Photo:
     from PIL import Image as pil
     from PIL import UnidentifiedImageError
 
-    with warnings.catch_warnings():
-        # Odd metadata makes Pillow warn; size is bounded here, before decoding, by our own limit.
-        warnings.simplefilter("ignore")
+    # Odd metadata makes Pillow warn; size is bounded here, before decoding, by our own limit.
+    with _SILENCE:
         try:
             picture = pil.open(io.BytesIO(content), formats=FORMATS)
         except UnidentifiedImageError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from xcos.catalog import build_verifier
 from xcos.cli.progress import progress_bar
+from xcos.cli.quiet import without_decoder_chatter
 from xcos.errors import InvalidArgument
 from xcos.files import require_writable
 from xcos.images import read_image
@@ -36,7 +37,8 @@ def _two(options: argparse.Namespace) -> int:
         raise InvalidArgument("--out belongs to --pairs; for two photos use --report, --picture or --json")
     for path in filter(None, (options.picture, options.report)):
         require_writable(path, inputs=(options.probe, options.reference))
-    photos = read_image(options.probe), read_image(options.reference)
+    with without_decoder_chatter():
+        photos = read_image(options.probe), read_image(options.reference)
     result = _verifier(options).verify(*photos, fmr=options.fmr)
     if options.picture:
         result.save_picture(options.picture)

@@ -107,6 +107,7 @@ def test_the_numbers_of_the_decision_stand_in_the_picture(real: Verification, dr
     assert "INCONCLUSIVE" in everything
     for value in (real.score, real.decision.threshold.value):
         assert f"{value:.4f}" in everything
+    assert any(words.text.startswith(f"{real.decision.threshold.value:.2f} ") for words in drawn), "on the colour bar"
     assert f"{real.decision.threshold.fmr:g}" in everything
     assert f"{real.decision.llr:+.2f}" in everything
     assert real.decision.reasons[0].message[:40] in everything
@@ -223,3 +224,11 @@ def test_the_threshold_is_white_and_the_sides_differ_in_hue(by_hand: Verificatio
     assert above[2] > above[0] + 20, "purple: more blue than red"
     assert below[0] > below[2] + 20, "orange: more red than blue"
     assert luminance(above) < luminance(at) > luminance(below)
+
+
+def test_shades_differ_down_to_the_least_similarity(by_hand: Verification, drawn: list[Words]) -> None:
+    similarity = np.array([[-1.0, -0.4], [0.15, 0.4]])
+    evidence_picture(with_maps(by_hand, similarity, np.array([[0.11, 0.22], [0.33, 0.34]])))
+    shades = [luminance(similarity_ground(drawn, text)) for text in ("-1.00", "-.40", ".15", ".40")]
+    assert shades == sorted(shades)
+    assert len(set(shades)) == 4

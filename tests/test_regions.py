@@ -71,8 +71,8 @@ def test_all_parts_exist_in_a_fine_grid_and_lie_where_their_landmark_is() -> Non
 
 
 def test_a_symmetric_face_has_symmetric_parts() -> None:
-    points = np.array([[44.5, 46], [104.5, 46], [74.5, 80], [52.5, 106], [96.5, 106]])
-    names = np.array(cell_regions(points, CropTemplate("symmetric", 150, 150, points), (30, 30)))
+    points = np.array([[44, 46], [105, 46], [74.5, 80], [52.5, 106], [96.5, 106]])
+    names = np.array(cell_regions(points, CropTemplate("symmetric", 150, 150, points), (150, 150)))
     np.testing.assert_array_equal(names, names[:, ::-1])
 
 

@@ -264,6 +264,10 @@ def test_every_number_about_the_decision_is_in_the_document(results: list[Verifi
         assert sum(len(list(quoted(sentence))) for sentence in sentences) >= 6
         for sentence in sentences:
             assert_measured(sentence, allowed)
+        second, text = result.second_opinion, " ".join(sentences)
+        assert second is not None
+        for value in (result.score, result.decision.threshold.value, second.score, second.threshold.value):
+            assert f"{value:.4f}" in text
 
 
 def test_a_small_rate_is_not_rounded_to_zero(results: list[Verification]) -> None:

@@ -52,7 +52,6 @@ KEYS: dict[str, set[str]] = {
         "name",
         "sha256",
         "template",
-        "input",
         "color",
         "mean",
         "scale",
@@ -149,7 +148,7 @@ def test_the_document_by_hand() -> None:
     assert probe["landmarks"] == face().landmarks.tolist()
     assert probe["quality"]["inter_eye"] == 24
     assert document["model"]["id"] == "fake/grid/000000000000"
-    assert (document["model"]["template"], document["model"]["input"]) == ("fake_64", [64, 64])
+    assert document["model"]["template"]["name"] == "fake_64"
     assert (document["detector"], document["comparator"]) == ("fixed", "uniform")
     assert document["calibration"]["n_non_mated"] == 5000
 

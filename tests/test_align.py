@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.linalg import orthogonal_procrustes
 
 from xcos.align import ARCFACE_112, DLIB_150, align, fit_similarity, require_crops
-from xcos.errors import InvalidArgument
+from xcos.errors import InvalidArgument, UnusableFace
 from xcos.types import CropTemplate, Face, Photo, Pixels, Reals
 
 FINITE = st.floats(-500, 500, allow_nan=False, width=32)
@@ -80,7 +80,7 @@ def test_a_mirrored_face_is_not_fitted_by_a_reflection() -> None:
 @pytest.mark.parametrize("spot", [(0.0, 0.0), (120.25, 40.5)])
 def test_landmarks_on_one_point_are_refused(spot: tuple[float, float]) -> None:
     photo = photo_of(np.zeros((100, 100, 3), np.uint8))
-    with pytest.raises(InvalidArgument, match="fall on one point"):
+    with pytest.raises(UnusableFace, match="fall on one point"):
         align(photo, Face(WHOLE, np.tile(spot, (5, 1)), 1.0), DLIB_150)
 
 

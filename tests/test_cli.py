@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import xcos
-import xcos.cli.verify
+import xcos.pairs
 from xcos.catalog import DATA, DETECTORS, EMBEDDERS
 from xcos.cli import main
 from xcos.detectors import Mtcnn
@@ -158,7 +158,18 @@ def test_a_face_is_chosen_by_its_index(capsys: Capture, crowd: str) -> None:
     assert lefts[0] < 300 < lefts[1] < 600 < lefts[2], "each person once"
     code, _, err = run(capsys, "verify", crowd, crowd, "--face", "3", "--json")
     error = document_of(err)["error"]
-    assert (code, error["code"], error["details"]) == (4, "no_such_face", {"asked": 3, "found": 3})
+    assert (code, error["code"], error["details"]) == (4, "no_such_face", {"asked": 3, "found": 3, "side": "probe"})
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_face_may_be_chosen_for_one_photo_alone(capsys: Capture, crowd: str) -> None:
+    outcomes = set()
+    for index in range(3):
+        for photos, option in (((crowd, MATCH[0]), "--probe-face"), ((MATCH[0], crowd), "--reference-face")):
+            _, out, _ = run(capsys, "verify", *photos, option, str(index), "--json")
+            outcomes.add((index, document_of(out)["decision"]))
+    assert len(outcomes) == 3, "the side does not matter"
+    assert [outcome for _, outcome in sorted(outcomes)].count("match") == 1, "one of the three is that person"
 
 
 @pytest.mark.usefixtures("quick")
@@ -252,10 +263,13 @@ def test_a_refused_photo_has_the_librarys_code_and_message(
         for photos in ((path, MATCH[0]), (MATCH[0], path)):
             code, out, err = run(capsys, "verify", *photos, "--json")
             assert (code, out) == (4, "")
-            assert document_of(err) == caught.value.to_dict()
+            error, library = document_of(err)["error"], caught.value
+            side = "probe" if photos[0] == path else "reference"
+            assert (error["code"], error["details"]["side"]) == (expected, side)
+            assert error["message"] == f"{side}: {library.message.removeprefix('probe: ')}"
             code, out, err = run(capsys, "verify", *photos)
             assert (code, out) == (4, "")
-            assert err == f"xcos: {caught.value.message}\n"
+            assert err == f"xcos: {error['message']}\n"
 
 
 @pytest.mark.usefixtures("no_work", "quick")
@@ -384,16 +398,20 @@ def test_a_stopped_list_goes_on(capsys: Capture, tmp_path: Path, pairs: Path, mo
     out_file = tmp_path / "scores.csv"
     words = ("verify", "--pairs", str(pairs), "--out", str(out_file), "--json")
     with monkeypatch.context() as stopping:
+        judge, chunks = xcos.pairs._judge, iter((True, False))
 
-        def stop(*_: object) -> None:
-            raise KeyboardInterrupt
+        def judge_one_chunk(*arguments: Any) -> Any:
+            if not next(chunks):
+                raise KeyboardInterrupt
+            return judge(*arguments)
 
-        stopping.setattr(xcos.cli.verify, "_kind", stop)
+        stopping.setattr(xcos.pairs, "_judge", judge_one_chunk)
         assert run(capsys, *words)[0] == 130
     assert not out_file.exists()
     code, out, _ = run(capsys, *words)
     assert code == 0
     assert document_of(out)["resumed"] == 2
+    assert sum(document_of(out)["counts"].values()) == 4, "the counts are those of the whole list"
     assert len(out_file.read_text().splitlines()) == 5
 
 

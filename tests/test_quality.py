@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,11 @@ from PIL import Image, ImageFilter
 
 from xcos.align import DLIB_150, align
 from xcos.detectors import Mtcnn
+from xcos.errors import InputRefused
+from xcos.images import read_image
 from xcos.quality import QualityLimits, measure_quality
 from xcos.types import AlignedFace, Face, Photo, Pixels, Quality, Reals
+from xcos.verifier import Verifier
 
 Aligned = Callable[[str], AlignedFace]
 Example = Callable[[str], Photo]
@@ -20,9 +23,17 @@ PEOPLE = range(6)
 EVERYBODY = pytest.mark.parametrize("name", [f"{person}_front" for person in PEOPLE])
 
 
+ANY_BOX = np.array([0.0, 0.0, 1.0, 1.0])
+
+
+def quality_of(face: AlignedFace) -> Quality:
+    """Quality where a second look finds the landmarks just where they were."""
+    return measure_quality(face, again=[Face(ANY_BOX, face.landmarks, 1.0)])
+
+
 def measured(pixels: Pixels, landmarks: Reals) -> Quality:
     photo = Photo(pixels, "0" * 64, "array")
-    return measure_quality(align(photo, Face(np.array([0.0, 0.0, 1.0, 1.0]), landmarks, 1.0), DLIB_150))
+    return quality_of(align(photo, Face(ANY_BOX, landmarks, 1.0), DLIB_150))
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +104,7 @@ def test_grey_weighs_the_colours_as_rec_601_does(color: tuple[int, int, int], gr
 
 @pytest.mark.parametrize("person", PEOPLE)
 def test_a_turned_head_has_more_yaw_than_a_frontal_one(aligned: Aligned, person: int) -> None:
-    front, turned = (measure_quality(aligned(f"{person}_{view}")) for view in ("front", "yaw"))
+    front, turned = (quality_of(aligned(f"{person}_{view}")) for view in ("front", "yaw"))
     assert abs(front.yaw) < 0.1
     assert abs(turned.yaw) > 0.4
 
@@ -144,7 +155,7 @@ def test_rotating_the_photo_changes_roll_by_that_angle(
     picture = Image.fromarray(example(name).pixels)
     clockwise = np.asarray(picture.rotate(-degrees, Image.Resampling.BICUBIC, fillcolor=(90, 90, 90)))
     (face,) = mtcnn.detect(clockwise)
-    upright = measure_quality(aligned(name)).roll
+    upright = quality_of(aligned(name)).roll
     assert measured(clockwise, face.landmarks).roll - upright == pytest.approx(degrees, abs=4)
 
 
@@ -178,7 +189,16 @@ def test_landmarks_on_one_line_count_as_turned_all_the_way() -> None:
 
 LIMITS = QualityLimits()
 FINE = Quality(
-    inter_eye=60, sharpness=0.3, brightness=0.5, contrast=0.2, yaw=0, pitch=0, roll=0, residual=0.03, outside=0
+    inter_eye=60,
+    sharpness=0.3,
+    brightness=0.5,
+    contrast=0.2,
+    yaw=0,
+    pitch=0,
+    roll=0,
+    residual=0.03,
+    outside=0,
+    second_look=0.02,
 )
 
 
@@ -202,6 +222,7 @@ def test_a_fine_photo_breaks_no_limit() -> None:
         ("roll", -LIMITS.roll - 1, "far_from_frontal", LIMITS.roll),
         ("residual", LIMITS.residual + 0.01, "alignment_residual", LIMITS.residual),
         ("outside", LIMITS.outside + 0.01, "cut_off", LIMITS.outside),
+        ("second_look", LIMITS.second_look + 0.01, "uncertain_face", LIMITS.second_look),
     ],
 )
 @pytest.mark.parametrize("side", ["probe", "reference"])
@@ -222,4 +243,29 @@ def test_several_broken_limits_give_several_reasons() -> None:
 
 @pytest.mark.parametrize("person", PEOPLE)
 def test_frontal_examples_give_no_reason_for_doubt(aligned: Aligned, person: int) -> None:
-    assert LIMITS.reasons(measure_quality(aligned(f"{person}_front")), "probe") == []
+    assert LIMITS.reasons(quality_of(aligned(f"{person}_front")), "probe") == []
+
+
+def test_a_second_look_measures_how_far_the_nearest_face_moved(aligned: Aligned) -> None:
+    face = aligned("0_front")
+    eye = face.template.inter_eye
+
+    def moved(by: float) -> Face:
+        return Face(ANY_BOX, face.landmarks + np.array([0.6 * by * eye, 0.8 * by * eye]), 1.0)
+
+    assert measure_quality(face, again=[moved(0.9), moved(0.3), moved(0.5)]).second_look == pytest.approx(0.3)
+    assert measure_quality(face, again=[moved(7)]).second_look == 1
+    assert measure_quality(face, again=[]).second_look == 1
+
+
+def test_faces_found_upside_down_are_doubted(example: Example, verifier: Verifier) -> None:
+    doubted = 0
+    for name, degrees in product([f"{person}_front" for person in PEOPLE], (100, 120, 150, 180, 210, 240)):
+        turned = Image.fromarray(example(name).pixels).rotate(degrees, Image.Resampling.BICUBIC, fillcolor=(90, 90, 90))
+        try:
+            sample = verifier.locate(read_image(turned))
+        except InputRefused:
+            continue
+        assert verifier.doubts(sample, "probe"), (name, degrees)
+        doubted += 1
+    assert doubted >= 3

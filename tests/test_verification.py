@@ -64,6 +64,7 @@ KEYS: dict[str, set[str]] = {
 }
 QUALITY = {
     "inter_eye",
+    "second_look",
     "sharpness",
     "brightness",
     "contrast",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xcos.errors import InvalidArgument
+from xcos.errors import InvalidArgument, UnusableFace
 from xcos.types import AlignedFace, Crops, CropTemplate, Face, Photo, Pixels, Reals
 
 # Published for a 96-wide crop (SphereFace, ArcFace); 8 px centre it in 112.
@@ -66,7 +66,7 @@ def fit_similarity(source: Reals, target: Reals) -> Reals:
     spread = float((np.abs(z - z_mean) ** 2).sum())
     a = complex((np.conj(z - z_mean) * (w - w_mean)).sum())
     if spread < 1e-9 or abs(a) < 1e-9:
-        raise InvalidArgument("the five landmarks fall on one point; no crop can be cut from them")
+        raise UnusableFace("the five landmarks fall on one point; no crop can be cut: use another photo or detector")
     a /= spread
     shift = w_mean - a * z_mean
     return np.array([[a.real, -a.imag, shift.real], [a.imag, a.real, shift.imag]])

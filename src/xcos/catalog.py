@@ -41,7 +41,8 @@ def build_verifier(
     calibration: str | Path = "",
     face: FaceChoice = "only",
 ) -> Verifier:
-    """The verifier with these names; ``yunet:FILE`` and ``onnx:FILE:CARD`` take a user's files.
+    """The verifier with these names; ``yunet:FILE.onnx`` and ``onnx:FILE.onnx`` (its card ``FILE.json``
+    beside it) take a user's files.
 
     Without ``calibration`` the packaged one for the embedder and comparator is used; there is one only for
     packaged weights.
@@ -69,12 +70,13 @@ def _detector(name: str) -> Detector:
 
 
 def _embedder(name: str) -> Embedder:
-    kind, _, files = name.partition(":")
+    kind, _, file = name.partition(":")
     if kind == "onnx":
-        model, _, card = files.rpartition(":")
-        if not model or not card:
-            raise InvalidArgument("an ONNX embedder needs its model and card: onnx:MODEL.onnx:CARD.json")
-        return OnnxEmbedder(model, read_card(card))
+        if not file:
+            raise InvalidArgument(
+                "an ONNX embedder needs its model, with the card beside it: onnx:FILE.onnx, FILE.json"
+            )
+        return OnnxEmbedder(file, read_card(Path(file).with_suffix(".json")))
     return _named(EMBEDDERS, name, "embedder")()
 
 

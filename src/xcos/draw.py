@@ -18,6 +18,7 @@ Color = tuple[int, int, int]
 Shade = Callable[[float], Color]
 
 INK, SOFT, LINE, PAPER, BLACK = (26, 32, 38), (96, 106, 116), (206, 212, 218), (255, 255, 255), (0, 0, 0)
+GRID = (235, 238, 240)
 # Okabe and Ito's palette: told apart by people with any of the common colour vision deficiencies.
 BLUE, ORANGE, GRAY = (0, 114, 178), (213, 94, 0), (110, 116, 122)
 SOFT_BLUE, SOFT_ORANGE = (204, 227, 240), (248, 223, 204)
@@ -26,7 +27,7 @@ OUTCOMES: dict[str, tuple[str, Color]] = {
     "non_match": ("NON-MATCH", ORANGE),
     "inconclusive": ("INCONCLUSIVE", GRAY),
 }
-# ColorBrewer's PuOr (orange to purple, for values about a middle), Blues and Purples (for amounts).
+# ColorBrewer's PuOr (orange to purple, for values about a middle), Blues and Greens (for amounts).
 ORANGE_TO_PURPLE = ("b35806", "e08214", "fdb863", "fee0b6", "f7f7f7", "d8daeb", "b2abd2", "8073ac", "542788")
 BLUES = ("f7fbff", "deebf7", "c6dbef", "9ecae1", "6baed6", "4292c6", "2171b5", "08519c", "08306b")
 GREENS = ("f7fcf5", "e5f5e0", "c7e9c0", "a1d99b", "74c476", "41ab5d", "238b45", "006d2c", "00441b")
@@ -115,8 +116,8 @@ class _Canvas:
     def area(self, points: Sequence[tuple[float, float]], fill: Color) -> None:
         self._draw.polygon([self._at(*point) for point in points], fill=fill)
 
-    def image(self, x: float, y: float, side: float, pixels: Pixels) -> None:
-        size = (round(side * self._scale), round(side * self._scale))
+    def image(self, x: float, y: float, width: float, height: float, pixels: Pixels) -> None:
+        size = (round(width * self._scale), round(height * self._scale))
         picture = self._pil.fromarray(np.ascontiguousarray(pixels)).resize(size, self._pil.Resampling.BICUBIC)
         left, top = self._at(x, y)
         self._picture.paste(picture, (round(left), round(top)))
@@ -175,29 +176,21 @@ def _fitted(canvas: _Canvas, words: str, end: str = "") -> str:
 
 def _crop(canvas: _Canvas, x: float, y: float, title: str, sample: Sample, cells: tuple[int, ...]) -> None:
     canvas.text(x, y - 8, title, 14)
-    canvas.image(x, y, PANEL, _squared(sample.face.crop))
+    tall, wide = (PANEL * side / max(sample.face.crop.shape) for side in sample.face.crop.shape[:2])
+    left, top = x + (PANEL - wide) / 2, y + (PANEL - tall) / 2
+    canvas.image(left, top, wide, tall, sample.face.crop)
     rows, cols = cells
     for index in range(1, cols):
-        at = x + index * PANEL / cols
-        canvas.line([(at, y), (at, y + PANEL)], (235, 238, 240), 0.5)
+        at = left + index * wide / cols
+        canvas.line([(at, top), (at, top + tall)], GRID, 0.5)
     for index in range(1, rows):
-        at = y + index * PANEL / rows
-        canvas.line([(x, at), (x + PANEL, at)], (235, 238, 240), 0.5)
+        at = top + index * tall / rows
+        canvas.line([(left, at), (left + wide, at)], GRID, 0.5)
     canvas.text(x, y + PANEL + 18, f"photo of {sample.photo_size[0]} by {sample.photo_size[1]} pixels", 11.5, SOFT)
     quality = sample.quality
     canvas.text(
         x, y + PANEL + 34, f"eyes {quality.inter_eye:.0f} px apart, sharpness {quality.sharpness:.2f}", 11.5, SOFT
     )
-
-
-def _squared(crop: Pixels) -> Pixels:
-    """The crop on a square ground, so that panels of every template have one size."""
-    height, width = crop.shape[:2]
-    side = max(height, width)
-    ground = np.full((side, side, 3), 255, np.uint8)
-    top, left = (side - height) // 2, (side - width) // 2
-    ground[top : top + height, left : left + width] = crop
-    return ground
 
 
 def _map(

@@ -19,6 +19,7 @@
     │   ├── NoFace                  no_face
     │   ├── MultipleFaces           multiple_faces
     │   ├── NoSuchFace              no_such_face
+    │   ├── UnusableFace            unusable_face
     │   └── InvalidTemplate         invalid_template
     └── InstallationError     this installation cannot do it        (command line: exit 5)
         ├── WeightsMissing          weights_missing
@@ -93,6 +94,10 @@ class IncompatibleTemplates(UsageError):
 class InputRefused(XcosError):
     """A photo cannot be used."""
 
+    def about(self, side: str) -> InputRefused:
+        """The same error, saying which of two photos it speaks of."""
+        return type(self)(f"{side}: {self.message}", **{**self.details, "side": side})
+
 
 class UnreadableSource(InputRefused):
     """The path is missing, is not a regular file or may not be read."""
@@ -140,6 +145,12 @@ class NoSuchFace(InputRefused):
     """The face asked for by index does not exist."""
 
     code = "no_such_face"
+
+
+class UnusableFace(InputRefused):
+    """The detector's landmarks cannot be those of a face."""
+
+    code = "unusable_face"
 
 
 class InvalidTemplate(InputRefused):

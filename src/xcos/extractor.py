@@ -37,14 +37,14 @@ class Extractor:
     embedder: Embedder
     face: FaceChoice = "only"
 
-    def locate(self, photo: Photo) -> Sample:
-        """The chosen face of a photo, aligned and measured."""
+    def locate(self, photo: Photo, *, face: FaceChoice | None = None) -> Sample:
+        """The chosen face of a photo, aligned and measured; ``face`` overrides the extractor's own choice."""
         faces = self.detector.detect(photo.pixels)
-        face, ambiguous = choose_face(faces, photo.size, self.face)
-        aligned = align(photo, face, self.embedder.card.template)
+        chosen, ambiguous = choose_face(faces, photo.size, self.face if face is None else face)
+        aligned = align(photo, chosen, self.embedder.card.template)
         return Sample(
             face=aligned,
-            quality=measure_quality(aligned),
+            quality=measure_quality(aligned, again=self.detector.detect(aligned.crop)),
             faces_found=len(faces),
             ambiguous=ambiguous,
             sha256=photo.sha256,

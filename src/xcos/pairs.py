@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,11 @@ class PairList:
     @property
     def photos(self) -> int:
         """How many distinct photos the pairs name."""
-        return len({path for pair in self.pairs for path in (pair.probe, pair.reference)})
+        return self.photos_after(0)
+
+    def photos_after(self, skip: int) -> int:
+        """How many distinct photos the pairs from number ``skip`` on name."""
+        return len({path for pair in self.pairs[skip:] for path in (pair.probe, pair.reference)})
 
 
 def read_pairs(path: str | Path) -> PairList:
@@ -179,7 +184,8 @@ def write_scores(
     """Scores all pairs into the CSV file ``out``, which appears whole or not at all.
 
     Progress is kept beside it in ``OUT.<hash>.partial``; a run with the same pairs, model, calibration and
-    options goes on from there.
+    options goes on from there, after calling ``on_resume`` with the number of pairs that were done.
+    ``on_photo`` is called after each photo, ``on_results`` with each chunk that is safely on the disk.
     """
     out = Path(out)
     partial = out.with_name(f"{out.name}.{_fingerprint(verifier, pairs, fmr)}.partial")
@@ -201,6 +207,14 @@ def write_scores(
         raise InvalidArgument(
             f"cannot write {out}: {error.strerror}; what was done is kept in {partial.name}", path=str(out)
         ) from error
+
+
+def count_outcomes(scores: str | Path) -> Counter[str]:
+    """How many pairs of a finished scores file had which outcome or error, by ``mated`` where the file has it."""
+    kinds = {"1": "mated: ", "0": "non-mated: "}
+    with Path(scores).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = csv.DictReader(file)
+        return Counter(kinds.get(row.get("mated", ""), "") + (row["decision"] or row["error"]) for row in rows)
 
 
 def _line(cells: list[str]) -> str:

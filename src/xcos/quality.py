@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from xcos.types import AlignedFace, CropTemplate, Floats, Quality, Reals, Reason, Side
+from xcos.types import AlignedFace, CropTemplate, Face, Floats, Quality, Reals, Reason, Side
 
 
-def measure_quality(face: AlignedFace) -> Quality:
-    """Size, sharpness, exposure, pose and fit of one aligned face; costs well under a millisecond."""
+def measure_quality(face: AlignedFace, *, again: Sequence[Face]) -> Quality:
+    """Size, sharpness, exposure, pose and fit of one aligned face.
+
+    ``again`` are the faces that the detector finds in the crop itself: a face seen upside down, or one that is
+    none, does not stand where it should when it is looked for a second time.
+    """
     gray = _face_gray(face)
     yaw, pitch = _pose(face.face.landmarks, face.template)
     across = face.face.landmarks[1] - face.face.landmarks[0]
@@ -24,7 +30,13 @@ def measure_quality(face: AlignedFace) -> Quality:
         roll=float(np.degrees(np.arctan2(across[1], across[0]))),
         residual=face.residual,
         outside=face.outside,
+        second_look=_second_look(face, again),
     )
+
+
+def _second_look(face: AlignedFace, again: Sequence[Face]) -> float:
+    squares = [float(((other.landmarks - face.landmarks) ** 2).sum(axis=1).mean()) for other in again]
+    return min(1.0, math.sqrt(min(squares)) / face.template.inter_eye) if squares else 1.0
 
 
 def _face_gray(face: AlignedFace) -> Floats:
@@ -88,9 +100,10 @@ class QualityLimits:
     contrast: float = 0.03
     yaw: float = 0.80
     pitch: float = 0.30
-    roll: float = 60.0
+    roll: float = 45.0
     residual: float = 0.20
     outside: float = 0.20
+    second_look: float = 0.25
 
     def reasons(self, quality: Quality, side: Side) -> list[Reason]:
         """Every limit that ``quality`` breaks, as reasons for an inconclusive decision."""
@@ -114,6 +127,9 @@ class QualityLimits:
              "the face is tilted by {m:.0f}°; at most {l:.0f}°: turn the photo upright"),
             (q.residual > self.residual, "alignment_residual", q.residual, self.residual,
              "the landmarks do not fit a face: residual {m:.2f} eye distances; at most {l:.2f}"),
+            (q.second_look > self.second_look, "uncertain_face", q.second_look, self.second_look,
+             "looked at again, the face is not where it was found: landmarks off by {m:.2f} eye distances; at most "
+             "{l:.2f}"),
             (q.outside > self.outside, "cut_off", q.outside, self.outside,
              "{m:.0%} of the crop lies outside the photo; at most {l:.0%}"),
         )  # fmt: skip

@@ -97,8 +97,9 @@ def decision_sentences(result: Verification) -> list[str]:
     bound = "at least " if decision.llr in result.calibration.llr_bounds else ""
     sentences = [
         f"The score is {decision.score:.4f}, {relation} the threshold {threshold.value:.4f}.",
-        f"At this threshold {_percent(threshold.fmr)} of {origin.n_non_mated:,} comparisons of different people "
-        f"matched (95 % interval {_percent(threshold.fmr_low)} to {_percent(threshold.fmr_high)}).",
+        f"The threshold is set for a false match rate of {_percent(threshold.fmr)}; the rate there lies between "
+        f"{_percent(threshold.fmr_low)} and {_percent(threshold.fmr_high)} (95 % interval, from "
+        f"{origin.n_non_mated:,} comparisons of different people).",
         f"Such a score is {bound}{_times(decision.llr)} times as frequent among photos {favoured} as among photos of "
         f"{against} (log-likelihood ratio {decision.llr:+.2f}); this is no probability without the odds before.",
     ]
@@ -148,5 +149,6 @@ QUALITY_ROWS: tuple[tuple[str, Callable[[Sample], str]], ...] = (
     ("Yaw, pitch (relative)", lambda s: f"{s.quality.yaw:+.2f}, {s.quality.pitch:+.2f}"),
     ("Roll", lambda s: f"{round(s.quality.roll) + 0:+d}°"),
     ("Alignment residual", lambda s: f"{s.quality.residual:.3f} eye distances"),
+    ("Landmarks on a second look", lambda s: f"off by {s.quality.second_look:.3f} eye distances"),
     ("Crop outside the photo", lambda s: f"{s.quality.outside:.0%}"),
 )

@@ -191,6 +191,9 @@ class Quality:
     """As in :class:`AlignedFace`."""
     outside: float
     """As in :class:`AlignedFace`."""
+    second_look: float
+    """How far the landmarks move when they are looked for again in the upright crop, in eye distances (root mean
+    square, at most 1); 1 if no face is found there."""
 
 
 @dataclass(frozen=True)

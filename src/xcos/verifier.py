@@ -9,7 +9,7 @@ from time import perf_counter
 
 from xcos.calibration import Calibration
 from xcos.compare import Uniform, vectors_as_grids
-from xcos.errors import IncompatibleTemplates, InvalidArgument, InvalidCard
+from xcos.errors import IncompatibleTemplates, InputRefused, InvalidArgument, InvalidCard
 from xcos.extractor import Extractor
 from xcos.interfaces import Comparator, Detector, Embedder
 from xcos.quality import QualityLimits
@@ -57,10 +57,19 @@ class Verifier:
         if self.vector_calibration is not None:
             _check_calibration(self.vector_calibration, self.embedder.model, VECTOR_COMPARATOR)
 
-    def verify(self, probe: Photo, reference: Photo, *, fmr: float = 1e-3) -> Verification:
+    def verify(
+        self,
+        probe: Photo,
+        reference: Photo,
+        *,
+        fmr: float = 1e-3,
+        probe_face: FaceChoice | None = None,
+        reference_face: FaceChoice | None = None,
+    ) -> Verification:
         """Decision on whether two photos show one person, at the false match rate ``fmr``, with its evidence.
 
-        Swapping the photos changes no number. Raises :class:`xcos.errors.InputRefused` where a photo has no
+        ``probe_face`` and ``reference_face`` override the verifier's choice of face for one photo. Swapping the
+        photos changes no number. Raises :class:`xcos.errors.InputRefused` where a photo has no
         usable face and :class:`xcos.errors.UnsupportedFmr` where the calibration cannot support ``fmr``.
         """
         for photo in (probe, reference):
@@ -72,7 +81,8 @@ class Verifier:
         self.calibration.threshold(fmr)  # an impossible request is refused before any work
         with ThreadPoolExecutor(2, "xcos") as pool:
             # One photo per thread, each alone in its batch: no number depends on the other photo or on order.
-            one, other = pool.map(self._prepare, (probe, reference))
+            faces = (probe_face, reference_face)
+            one, other = pool.map(self._prepare, (probe, reference), faces, ("probe", "reference"))
         prepared = perf_counter()
         comparison = self.compare(one.template, other.template)
         second = self.second_opinion(one.template, other.template, fmr=fmr)
@@ -102,9 +112,9 @@ class Verifier:
         """The part of the path before any comparison."""
         return Extractor(self.detector, self.embedder, self.face)
 
-    def locate(self, photo: Photo) -> Sample:
-        """The chosen face of a photo, aligned and measured."""
-        return self.extractor.locate(photo)
+    def locate(self, photo: Photo, *, face: FaceChoice | None = None) -> Sample:
+        """The chosen face of a photo, aligned and measured; ``face`` overrides the verifier's own choice."""
+        return self.extractor.locate(photo, face=face)
 
     def extract(self, samples: Sequence[Sample]) -> Templates:
         """Templates of several samples in one batch."""
@@ -186,11 +196,14 @@ class Verifier:
             reasons.append(Reason("several_faces", side, sample.faces_found, 1, message))
         return reasons
 
-    def _prepare(self, photo: Photo) -> _Prepared:
+    def _prepare(self, photo: Photo, face: FaceChoice | None, side: Side) -> _Prepared:
         started = perf_counter()
-        sample = self.locate(photo)
-        located = perf_counter()
-        template = self.extract([sample])[0]
+        try:
+            sample = self.locate(photo, face=face)
+            located = perf_counter()
+            template = self.extract([sample])[0]
+        except InputRefused as error:
+            raise error.about(side) from error
         return _Prepared(sample, template, located - started, perf_counter() - located)
 
     def _check_model(self, model: str) -> None:

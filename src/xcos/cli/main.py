@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(words)
         code: int = options.run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None where it was closed by the caller
+            sys.stdout.flush()
         return code
     except XcosError as error:
         return _fail(error.to_dict(), error.message, _exit_code(error), as_json)
@@ -113,6 +114,8 @@ def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:
         default="only",
         help="which face of a photo: only (default; several are an error), largest, center, or an index from 0",
     )
+    command.add_argument("--probe-face", type=_face, metavar="FACE", help="the same for the probe alone")
+    command.add_argument("--reference-face", type=_face, metavar="FACE", help="the same for the reference alone")
     command.add_argument("--picture", metavar="FILE.png", help="write the evidence as a picture")
     command.add_argument("--report", metavar="FILE.html", help="write the evidence as one self-contained page")
     command.add_argument(
@@ -122,7 +125,9 @@ def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("--out", metavar="SCORES.csv", help="where the results of --pairs go")
     models = command.add_argument_group("components")
     models.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
-    models.add_argument("--embedder", default="dlib", help="dlib (default), dlib-fourth, onnx:FILE.onnx:CARD.json")
+    models.add_argument(
+        "--embedder", default="dlib", help="dlib (default), dlib-fourth, onnx:FILE.onnx with its card FILE.json"
+    )
     models.add_argument("--comparator", default="norm", help="norm (default), uniform")
     models.add_argument("--calibration", default="", metavar="CARD.json", help="of your own embedder and comparator")
 

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+class Bar:
+    """A bar that is not drawn; any thread may advance it."""
+
+    def advance(self) -> None:
+        """One step is done."""
+
+    def resize(self, total: int) -> None:
+        """There are ``total`` steps after all."""
+
+
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Gives a function to call after each of ``total`` steps; it may be called from any thread."""
-    if not sys.stderr.isatty():
-        yield lambda: None
+def progress_bar(what: str, total: int) -> Iterator[Bar]:
+    """A bar of ``total`` steps on stderr, if that is a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield Bar()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    class DrawnBar(Bar):
+        def advance(self) -> None:
+            progress.advance(task)
+
+        def resize(self, total: int) -> None:
+            progress.update(task, total=total)
+
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    # A descriptor of its own, so that the bar stays when decoders are kept from stderr.
+    with os.fdopen(os.dup(2), "w") as terminal, Progress(*columns, console=Console(file=terminal)) as progress:
         task = progress.add_task(what, total=total)
-        yield lambda: progress.advance(task)
+        yield DrawnBar()

@@ -13,7 +13,12 @@ def without_decoder_chatter() -> Iterator[None]:
     """Keeps libtiff's lines and Pillow's log from stderr while photos are read; errors are still raised."""
     logger = logging.getLogger("PIL")
     level = logger.level
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        kept = os.dup(2)
+    except OSError:  # stderr is closed: nothing can be said there anyway
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         logger.setLevel(logging.CRITICAL + 1)

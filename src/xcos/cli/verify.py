@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter
 from pathlib import Path
 
 from xcos.catalog import build_verifier
 from xcos.cli.progress import progress_bar
 from xcos.cli.quiet import without_decoder_chatter
-from xcos.errors import InvalidArgument
+from xcos.errors import InputRefused, InvalidArgument
 from xcos.files import require_writable
 from xcos.images import read_image
-from xcos.pairs import PairResult, read_pairs, write_scores
+from xcos.pairs import count_outcomes, read_pairs, write_scores
 from xcos.report import decision_sentences, region_sentence
-from xcos.types import Outcome
+from xcos.types import Outcome, Photo
 from xcos.verification import Verification
 from xcos.verifier import Verifier
 
@@ -38,8 +37,10 @@ def _two(options: argparse.Namespace) -> int:
     for path in filter(None, (options.picture, options.report)):
         require_writable(path, inputs=(options.probe, options.reference))
     with without_decoder_chatter():
-        photos = read_image(options.probe), read_image(options.reference)
-    result = _verifier(options).verify(*photos, fmr=options.fmr)
+        probe, reference = _read(options.probe, "probe"), _read(options.reference, "reference")
+    result = _verifier(options).verify(
+        probe, reference, fmr=options.fmr, probe_face=options.probe_face, reference_face=options.reference_face
+    )
     if options.picture:
         result.save_picture(options.picture)
     if options.report:
@@ -51,6 +52,13 @@ def _two(options: argparse.Namespace) -> int:
         for path in filter(None, (options.picture, options.report)):
             print(f"wrote {path}")
     return OUTCOME_CODES[result.outcome]
+
+
+def _read(path: str, side: str) -> Photo:
+    try:
+        return read_image(path)
+    except InputRefused as error:
+        raise error.about(side) from error
 
 
 def print_result(result: Verification) -> None:
@@ -83,27 +91,18 @@ def _many(options: argparse.Namespace) -> int:
     require_writable(options.out, inputs=(options.pairs,))
     pairs = read_pairs(options.pairs)
     verifier = _verifier(options)
-    counts: Counter[str] = Counter()
+    resumed: list[int] = []
+    with progress_bar("photos", pairs.photos) as bar, without_decoder_chatter():
 
-    def count(results: list[PairResult]) -> None:
-        counts.update(_kind(result) for result in results)
+        def resume(done: int) -> None:
+            resumed.append(done)
+            bar.resize(pairs.photos_after(done))
 
-    with progress_bar("photos", pairs.photos) as advance:
-        resumed: list[int] = []
-        write_scores(
-            verifier,
-            pairs,
-            options.out,
-            fmr=options.fmr,
-            on_photo=advance,
-            on_results=count,
-            on_resume=resumed.append,
-        )
-    done_before = sum(resumed)
+        write_scores(verifier, pairs, options.out, fmr=options.fmr, on_photo=bar.advance, on_resume=resume)
+    done_before, counts = sum(resumed), count_outcomes(options.out)
     if options.json:
-        print(
-            json.dumps({"out": options.out, "pairs": len(pairs.pairs), "resumed": done_before, "counts": dict(counts)})
-        )
+        summary = {"out": options.out, "pairs": len(pairs.pairs), "resumed": done_before, "counts": dict(counts)}
+        print(json.dumps(summary))
         return 0
     if done_before:
         print(f"went on after {done_before:,} pairs that were done before", file=sys.stderr)
@@ -111,9 +110,3 @@ def _many(options: argparse.Namespace) -> int:
         print(f"{kind:40} {number:,}")
     print(f"wrote {len(pairs.pairs):,} pairs to {Path(options.out)}")
     return 0
-
-
-def _kind(result: PairResult) -> str:
-    outcome = result.decision.outcome if result.decision else f"error {result.error.code if result.error else ''}"
-    label = {True: "mated", False: "non-mated", None: "pairs"}[result.pair.mated]
-    return f"{label}: {outcome}"

@@ -86,22 +86,16 @@ def decision_sentences(result: Verification) -> list[str]:
     """What was decided and why, in sentences that quote only measured numbers."""
     decision, threshold, origin = result.decision, result.decision.threshold, result.calibration.origin
     relation = "at or above" if decision.score >= threshold.value else "below"
-    favoured, against = (
-        ("of one person", "different people")
-        if decision.llr >= 0
-        else (
-            "of different people",
-            "one person",
-        )
-    )
+    people = ("one person", "different people")
+    favoured, against = people if decision.llr >= 0 else people[::-1]
     bound = "at least " if decision.llr in result.calibration.llr_bounds else ""
     sentences = [
         f"The score is {decision.score:.4f}, {relation} the threshold {threshold.value:.4f}.",
         f"The threshold is set for a false match rate of {_percent(threshold.fmr)}; the rate there lies between "
         f"{_percent(threshold.fmr_low)} and {_percent(threshold.fmr_high)} (95 % interval, from "
         f"{origin.n_non_mated:,} comparisons of different people).",
-        f"Such a score is {bound}{_times(decision.llr)} times as frequent among photos {favoured} as among photos of "
-        f"{against} (log-likelihood ratio {decision.llr:+.2f}); this is no probability without the odds before.",
+        f"Such a score is {bound}{_times(decision.llr)} times as frequent among photos of {favoured} as among photos "
+        f"of {against} (log-likelihood ratio {decision.llr:+.2f}); this is no probability without the odds before.",
     ]
     second = result.second_opinion
     if second is not None:
@@ -109,6 +103,8 @@ def decision_sentences(result: Verification) -> list[str]:
             f"The network's own vector, judged alone, gives {second.outcome.replace('_', '-')}: score "
             f"{second.score:.4f}, threshold {second.threshold.value:.4f}."
         )
+    else:
+        sentences.append("There is no second opinion: no calibration of the network's own vector supports this rate.")
     if decision.reasons:
         sentences.append("No conclusion is drawn, for the reasons listed.")
     return sentences

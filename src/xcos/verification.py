@@ -26,7 +26,7 @@ class Verification:
     comparison: Comparison
     decision: Decision
     second_opinion: SecondOpinion | None
-    """None where the verifier has no calibration for the network's own vector."""
+    """None where no calibration of the network's own vector supports the requested rate."""
     calibration: Calibration
     card: WeightCard
     model: str

@@ -69,8 +69,8 @@ class Verifier:
         """Decision on whether two photos show one person, at the false match rate ``fmr``, with its evidence.
 
         ``probe_face`` and ``reference_face`` override the verifier's choice of face for one photo. Swapping the
-        photos changes no number. Raises :class:`xcos.errors.InputRefused` where a photo has no
-        usable face and :class:`xcos.errors.UnsupportedFmr` where the calibration cannot support ``fmr``.
+        photos changes no number. Raises :class:`xcos.errors.InputRefused` where a photo has no usable face, and
+        :class:`xcos.errors.UnsupportedFmr` where the calibration cannot support ``fmr``.
         """
         for photo in (probe, reference):
             if not isinstance(photo, Photo):
@@ -192,7 +192,7 @@ class Verifier:
         """Reasons in one photo not to trust a decision."""
         reasons = self.limits.reasons(sample.quality, side)
         if sample.ambiguous:
-            message = f"{side}: {sample.faces_found} faces, and another one fits the rule '{self.face}' as well"
+            message = f"{side}: of {sample.faces_found} faces, another one fits the rule almost as well"
             reasons.append(Reason("several_faces", side, sample.faces_found, 1, message))
         return reasons
 

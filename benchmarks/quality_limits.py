@@ -1,6 +1,6 @@
 """Where errors rise when one photo of a mated pair gets worse: the origin of QualityLimits.
 
-    python benchmarks/quality_limits.py [--lfw FOLDER]
+    python benchmarks/quality_limits.py [--lfw FOLDER] [--as-they-are]
 
 LFW pairsDevTest.txt, its 500 mated pairs. One photo of each is degraded step by step; printed are the median of the
 measure and the false non-match rate at FMR 1e-3 (a face not found counts as one). Then the same pairs as they
@@ -55,13 +55,14 @@ STEPS: dict[str, list[tuple[str, Degrade]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lfw", type=Path, default=lfw.DEFAULT_FOLDER)
+    parser.add_argument("--as-they-are", action="store_true", help="only the pairs as they are, nothing degraded")
     options = parser.parse_args()
     pairs = [pair for pair in lfw.read_pairs(options.lfw / "pairsDevTest.txt") if pair.mated]
     verifier = default_verifier(face="center")
     photos = lfw.prepare(verifier.extractor, options.lfw, lfw.photos_of(pairs))
     references = [photos[pair.reference] for pair in pairs]
     print(f"{len(pairs)} mated pairs of pairsDevTest.txt; false non-match rate at FMR 1e-3")
-    for measure, steps in STEPS.items():
+    for measure, steps in () if options.as_they_are else STEPS.items():
         for label, degrade in steps:
             probes = _degraded(verifier, [options.lfw / "images" / pair.probe for pair in pairs], degrade)
             found = [getattr(p.sample.quality, measure) for p in probes if isinstance(p, ReadyPhoto)]
@@ -77,6 +78,7 @@ def main() -> None:
         ("yaw", (0, 0.2, 0.4, 0.6, 0.8, 1.01)),
         ("pitch", (0, 0.1, 0.2, 0.3, 1)),
         ("residual", (0, 0.05, 0.1, 0.15, 0.2, 1)),
+        ("second_look", (0, 0.05, 0.1, 0.25, 1.01)),
         ("sharpness", (0, 0.06, 0.08, 0.1, 0.12, 1)),
     ):
         worst = min if measure == "sharpness" else max

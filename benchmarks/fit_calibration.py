@@ -44,8 +44,6 @@ def main() -> None:
         sets = {name: _Scored(extractor, options.lfw, name) for name in ("pairsDevTrain.txt", "pairsDevTest.txt")}
         weightings = [make() for make in COMPARATORS.values()]
         for comparator in (*[w.name for w in weightings], VECTOR_COMPARATOR):
-            if grid == "fourth" and comparator == VECTOR_COMPARATOR:
-                continue  # the same vector; its card would differ in the model's name only
             train, test = (each.scores(comparator) for each in sets.values())
             card = fit_calibration(
                 *train,
@@ -55,6 +53,7 @@ def main() -> None:
                 protocol="pairsDevTrain.txt: its mated pairs, and all non-mated cross pairs of the photos it names; "
                 "face nearest the centre",
                 date=options.date,
+                detector=detector.name,
             )
             write_atomically(
                 options.out / card_path(card.model, comparator), (json.dumps(card.to_dict(), indent=1) + "\n").encode()

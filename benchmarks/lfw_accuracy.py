@@ -42,6 +42,8 @@ def main() -> None:
             missed = len(photos) - len(found)
             print(f"pairsDevTest: {len(pairs)} pairs, {len(photos)} photos")
             print(f"failure to acquire: {missed} ({missed / len(photos):.2%}; bar 0.20 %)")
+            several = sum(photo.sample.faces_found > 1 for photo in found.values())
+            print(f"photos with several faces: {several} ({several / len(photos):.1%})")
         shape = "×".join(map(str, next(iter(found.values())).template.grid.shape))
         for comparator in COMPARATORS:
             _report(f"{grid} grid {shape}, {comparator}", *_scored(pairs, found, comparator))

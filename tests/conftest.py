@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xcos
-from xcos.align import DLIB_150, align
+from xcos.alignment import DLIB_150, align
 from xcos.catalog import default_verifier
 from xcos.detectors import Mtcnn
 from xcos.embedders import DlibResNet

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from xcos.align import align
+from xcos.alignment import DLIB_150, align
 from xcos.catalog import COMPARATORS, DATA, DETECTORS, EMBEDDERS
 from xcos.detectors import Mtcnn
 from xcos.images import read_image
@@ -43,7 +43,7 @@ def crops() -> Crops:
 
 @pytest.mark.parametrize("name", [name for name in DETECTORS if name != "whole-image"])
 def test_detectors_keep_the_contract(name: str) -> None:
-    check_detector(DETECTORS[name](), photo("0_front"), black())
+    check_detector(DETECTORS[name](DLIB_150), photo("0_front"), black())
 
 
 @pytest.mark.parametrize("name", EMBEDDERS)

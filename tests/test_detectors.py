@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import helper
 from PIL import Image
 
-from xcos.align import ARCFACE_112, DLIB_150, align
+from xcos.alignment import ARCFACE_112, DLIB_150, align
 from xcos.detectors import Mtcnn, WholeImage, YuNet
 from xcos.detectors import mtcnn as mtcnn_module
 from xcos.detectors.boxes import keep_best

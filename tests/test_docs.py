@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import re
 import shlex
 import shutil
@@ -9,7 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import helper, numpy_helper
+from PIL import Image
 
 from xcos.catalog import DATA
 
@@ -27,13 +33,48 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(tmp_path: Path, calibrated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files the examples name."""
     shutil.copy(DATA / "examples" / "0_front.jpg", tmp_path / "probe.jpg")
     shutil.copy(DATA / "examples" / "0_smile.jpg", tmp_path / "reference.jpg")
+    shutil.copytree(calibrated, tmp_path, dirs_exist_ok=True)
     (tmp_path / "pairs.csv").write_text("probe,reference,mated\nprobe.jpg,reference.jpg,1\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def _own_model(folder: Path) -> None:
+    """A network of one convolution with its card, and two noisy crops each of 150 people made of random patches."""
+    random = np.random.default_rng(0)
+    kernel = random.normal(size=(16, 3, 16, 16)).astype(np.float32)
+    flat = helper.make_node("ReduceMean", ["grid"], ["embedding"], axes=[2, 3], keepdims=0)
+    nodes = [helper.make_node("Conv", ["data", "kernel"], ["grid"], strides=[16, 16]), flat]
+    shapes = ("data", ["n", 3, 112, 112]), ("embedding", ["n", 16])
+    inputs, outputs = ([helper.make_tensor_value_info(name, 1, shape)] for name, shape in shapes)
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, [numpy_helper.from_array(kernel, "kernel")])
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
+    (folder / "model.onnx").write_bytes(network)
+    words = dict.fromkeys(("name", "licence", "source", "training_data"), "made up")
+    card = {**words, "template": "arcface_112", "color": "rgb", "mean": 127.5, "scale": 0.0078125}
+    (folder / "model.json").write_text(json.dumps({**card, "sha256": hashlib.sha256(network).hexdigest()}))
+    for person in range(150):
+        home = folder / "people" / f"p{person:03}"
+        home.mkdir(parents=True)
+        base = random.integers(60, 196, (7, 7, 3)).repeat(16, axis=0).repeat(16, axis=1)
+        for number in range(2):
+            noisy = base + random.integers(-40, 40, base.shape)
+            Image.fromarray(noisy.astype(np.uint8)).save(home / f"{number}.png")
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a user's model and photos, and the calibration card that the worked example makes of them."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    _own_model(folder)
+    making = next(code for name, code in blocks("python") if name == "own-model.md-0")
+    with contextlib.chdir(folder):
+        exec(compile(making, "own-model.md", "exec"), {"__name__": "example"})
+    return folder
 
 
 @pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in blocks("python")])
@@ -66,8 +107,6 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 def test_the_documented_json_keys_are_those_of_the_code(desk: Path) -> None:
-    import json
-
     command = [sys.executable, "-m", "xcos", "verify", "probe.jpg", "reference.jpg", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=desk)
     rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / "json.md").read_text("utf-8"), re.M)

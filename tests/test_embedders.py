@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from scipy.spatial.distance import cosine
 
-from xcos.align import ARCFACE_112, DLIB_150, align
+from xcos.alignment import ARCFACE_112, DLIB_150, align
 from xcos.embedders import DlibResNet, OnnxEmbedder
 from xcos.embedders import dlib_resnet as dlib_module
 from xcos.embedders.dlib_resnet import read_layers

@@ -15,7 +15,7 @@ PACKAGE = Path(xcos.__file__).parent
 # The table of docs/architecture.md: a module imports from rows above its own, or from its own row.
 ROWS = (
     {"version", "errors", "types"},
-    {"interfaces", "images", "align", "faces", "compare", "calibration", "quality", "weights", "regions"}
+    {"interfaces", "images", "alignment", "faces", "compare", "calibration", "quality", "weights", "regions"}
     | {"files", "onnx_runtime"},
     {"extractor", "verification"},
     {"draw", "report", "verifier", "testing"},

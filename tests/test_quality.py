@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from xcos.align import DLIB_150, align
+from xcos.alignment import DLIB_150, align
 from xcos.detectors import Mtcnn
 from xcos.errors import InputRefused
 from xcos.images import read_image

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from xcos.align import ARCFACE_112, DLIB_150
+from xcos.alignment import ARCFACE_112, DLIB_150
 from xcos.regions import NAMES, cell_regions, summarize
 from xcos.types import Comparison, CropTemplate, Reals
 

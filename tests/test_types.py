@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xcos.align import ARCFACE_112, DLIB_150
+from xcos.alignment import ARCFACE_112, DLIB_150
 from xcos.errors import IncompatibleTemplates, InvalidArgument, InvalidTemplate
 from xcos.types import (
     AlignedFace,

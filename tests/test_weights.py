@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xcos.align import ARCFACE_112, DLIB_150
+from xcos.alignment import ARCFACE_112, DLIB_150
 from xcos.errors import InvalidCard, WeightsMismatch, WeightsMissing
 from xcos.weights import packaged_file, read_card, verified_bytes
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from xcos.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from xcos.align import ARCFACE_112 as ARCFACE_112
-    from xcos.align import DLIB_150 as DLIB_150
-    from xcos.align import align as align
+    from xcos.alignment import ARCFACE_112 as ARCFACE_112
+    from xcos.alignment import DLIB_150 as DLIB_150
+    from xcos.alignment import align as align
     from xcos.calibration import Calibration as Calibration
     from xcos.calibration import NonMatedScores as NonMatedScores
     from xcos.calibration import fit_calibration as fit_calibration
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from xcos.errors import InputRefused as InputRefused
     from xcos.errors import UsageError as UsageError
     from xcos.errors import XcosError as XcosError
+    from xcos.extractor import Extractor as Extractor
     from xcos.images import read_image as read_image
     from xcos.pairs import read_pairs as read_pairs
     from xcos.pairs import score_pairs as score_pairs
@@ -47,9 +48,9 @@ if TYPE_CHECKING:
     from xcos.weights import read_card as read_card
 
 _HOME = {
-    "ARCFACE_112": "align",
-    "DLIB_150": "align",
-    "align": "align",
+    "ARCFACE_112": "alignment",
+    "DLIB_150": "alignment",
+    "align": "alignment",
     "Calibration": "calibration",
     "NonMatedScores": "calibration",
     "fit_calibration": "calibration",
@@ -65,6 +66,7 @@ _HOME = {
     "InputRefused": "errors",
     "UsageError": "errors",
     "XcosError": "errors",
+    "Extractor": "extractor",
     "read_image": "images",
     "read_pairs": "pairs",
     "score_pairs": "pairs",

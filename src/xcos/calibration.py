@@ -23,7 +23,9 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from datetime import date as calendar_date
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -50,11 +52,15 @@ class NonMatedScores:
     second: NDArray[np.int64]
 
     def __post_init__(self) -> None:
+        for name, kind in (("scores", np.float64), ("first", np.int64), ("second", np.int64)):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), kind))
         if not self.scores.shape == self.first.shape == self.second.shape or self.scores.ndim != 1:
             raise InvalidArgument(
                 f"scores and both subjects must be (n,), got {self.scores.shape}, {self.first.shape}, "
                 f"{self.second.shape}"
             )
+        if min(self.first.min(initial=0), self.second.min(initial=0)) < 0:
+            raise InvalidArgument("subjects are numbered from 0; some here are negative")
         if (self.first == self.second).any():
             raise InvalidArgument("a non-mated comparison has two different subjects; some here have the same")
 
@@ -97,6 +103,20 @@ class Origin:
     n_subjects: int
     date: str
     """ISO date of the measurement."""
+    detector: str
+    """Name of the detector whose points the crops were cut by; another one has other rates."""
+
+    def __post_init__(self) -> None:
+        texts = {"dataset": self.dataset, "protocol": self.protocol, "detector": self.detector}
+        empty = [name for name, text in texts.items() if not isinstance(text, str) or not text.strip()]
+        if empty:
+            raise InvalidArgument(f"a calibration must say where it comes from; {', '.join(empty)} must not be empty")
+        if min(self.n_mated, self.n_non_mated, self.n_subjects) < 1:
+            raise InvalidArgument("a calibration must say how many scores and subjects it comes from")
+        try:
+            calendar_date.fromisoformat(self.date)
+        except (TypeError, ValueError) as error:
+            raise InvalidArgument(f"date must be an ISO date such as 2026-01-31, got {self.date!r}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +151,21 @@ class Calibration:
             object.__setattr__(self, name, view)
         if (np.diff(self.rates) >= 0).any() or (np.diff(self.thresholds[:, 0]) < 0).any():
             raise InvalidArgument("rates of a calibration must fall and thresholds must not")
-        if not (math.isfinite(self.slope) and math.isfinite(self.intercept)):
-            raise InvalidArgument("slope and intercept of a calibration must be finite")
+        if not (math.isfinite(self.slope) and math.isfinite(self.intercept) and self.slope > 0):
+            raise InvalidArgument(
+                f"the log-likelihood ratio must rise with the score, got slope {self.slope:g}; scores are higher for "
+                "photos that are more alike: turn distances round"
+            )
+        if not self.model or not self.comparator:
+            raise InvalidArgument("a calibration must name its model and comparator")
+
+    def __repr__(self) -> str:
+        origin = self.origin
+        return (
+            f"Calibration({self.model}, {self.comparator}: {origin.n_mated:,} mated, {origin.n_non_mated:,} non-mated "
+            f"scores of {origin.n_subjects:,} people, {origin.dataset}, {origin.date}; FMR {float(self.rates[0]):g} to "
+            f"{self.least_fmr:.1e})"
+        )
 
     @property
     def least_fmr(self) -> float:
@@ -150,6 +183,8 @@ class Calibration:
 
     def llr(self, score: float) -> float:
         """Natural logarithm of p(score | mated) / p(score | non-mated), within :attr:`llr_bounds`."""
+        if math.isnan(score):
+            raise InvalidArgument("a score must be a number, got nan")
         low, high = self.llr_bounds
         return float(np.clip(self.slope * score + self.intercept, low, high))
 
@@ -164,14 +199,14 @@ class Calibration:
 
         Between the card's rates (ten per decade, powers of ten among them) it is interpolated in log rate.
         """
-        if not 0 < fmr < 1:
+        if not isinstance(fmr, Real) or not 0 < fmr < 1:
             raise InvalidArgument(f"fmr must lie between 0 and 1, got {fmr}", fmr=str(fmr))  # NaN is no JSON number
         most, least = float(self.rates[0]), self.least_fmr
         if not self.supports(fmr):
             raise UnsupportedFmr(
                 f"a false match rate of {fmr:g} was asked for; {self.origin.n_non_mated:,} non-mated scores of "
-                f"{self.origin.n_subjects:,} people ({self.origin.dataset}) support {least:.1e} to {most:g}: below, "
-                f"fewer than {LEAST_ERRORS:.0f} independent errors were seen. Ask within that range or calibrate "
+                f"{self.origin.n_subjects:,} people ({self.origin.dataset}) support {least:.1e} to {most:g}: below "
+                f"that, fewer than {LEAST_ERRORS:.0f} independent errors were seen. Ask within the range, or calibrate "
                 "with more people",
                 fmr=fmr,
                 least=least,
@@ -252,11 +287,15 @@ def fit_calibration(
     dataset: str,
     protocol: str,
     date: str,
+    detector: str,
 ) -> Calibration:
     """The calibration that these scores support.
 
-    Subjects are numbered from 0; those of ``non_mated`` are the people the rates speak of.
+    ``model`` is the embedder's ``model``, ``comparator`` and ``detector`` are the components' names: a verifier
+    takes the card for these only. Subjects are numbered from 0; those of ``non_mated`` are the people the rates
+    speak of. Higher scores must mean more alike.
     """
+    mated = np.asarray(mated, np.float64)
     if len(mated) < 2 or len(non_mated.scores) < 2:
         raise InvalidArgument(f"need scores of both kinds, got {len(mated)} mated, {len(non_mated.scores)} non-mated")
     if not (np.isfinite(mated).all() and np.isfinite(non_mated.scores).all()):
@@ -268,7 +307,7 @@ def fit_calibration(
     return Calibration(
         model=model,
         comparator=comparator,
-        origin=Origin(dataset, protocol, len(mated), len(non_mated.scores), len(present), date),
+        origin=Origin(dataset, protocol, len(mated), len(non_mated.scores), len(present), date, detector),
         slope=float(f"{slope:.8g}"),
         intercept=float(f"{intercept:.8g}"),
         rates=rates,

@@ -12,14 +12,17 @@ from xcos.detectors import Mtcnn, WholeImage, YuNet
 from xcos.embedders import DlibResNet, OnnxEmbedder
 from xcos.errors import InvalidArgument
 from xcos.interfaces import Comparator, Detector, Embedder
-from xcos.types import FaceChoice
+from xcos.types import CropTemplate, FaceChoice
 from xcos.verifier import VECTOR_COMPARATOR, Verifier
 from xcos.weights import read_card
 
 T = TypeVar("T")
 DATA = Path(__file__).parent / "data"
 
-DETECTORS: dict[str, Callable[[], Detector]] = {"mtcnn": Mtcnn, "whole-image": WholeImage}
+DETECTORS: dict[str, Callable[[CropTemplate], Detector]] = {
+    "mtcnn": lambda _: Mtcnn(),
+    "whole-image": WholeImage,
+}
 FILE_DETECTORS: dict[str, Callable[[str], Detector]] = {"yunet": YuNet}
 EMBEDDERS: dict[str, Callable[[], Embedder]] = {
     "dlib": DlibResNet,
@@ -39,34 +42,39 @@ def build_verifier(
     embedder: str = "dlib",
     comparator: str = "norm",
     calibration: str | Path = "",
+    vector_calibration: str | Path = "",
     face: FaceChoice = "only",
 ) -> Verifier:
     """The verifier with these names; ``yunet:FILE.onnx`` and ``onnx:FILE.onnx`` (its card ``FILE.json``
     beside it) take a user's files.
 
-    Without ``calibration`` the packaged one for the embedder and comparator is used; there is one only for
-    packaged weights.
+    Without ``calibration`` and ``vector_calibration`` the packaged ones for the embedder and comparator are used;
+    there are some only for packaged weights.
     """
     network = _embedder(embedder)
     weighting = _named(COMPARATORS, comparator, "comparator")()
     grid = read_calibration(calibration) if calibration else packaged_calibration(network.model, weighting.name)
     return Verifier(
-        detector=_detector(detector),
+        detector=_detector(detector, network.card.template),
         embedder=network,
         comparator=weighting,
         calibration=grid,
-        vector_calibration=find_calibration(network.model, VECTOR_COMPARATOR),
+        vector_calibration=(
+            read_calibration(vector_calibration)
+            if vector_calibration
+            else find_calibration(network.model, VECTOR_COMPARATOR)
+        ),
         face=face,
     )
 
 
-def _detector(name: str) -> Detector:
+def _detector(name: str, template: CropTemplate) -> Detector:
     kind, _, file = name.partition(":")
     if file:
         return _named(FILE_DETECTORS, kind, "detector")(file)
     if kind in FILE_DETECTORS:
         raise InvalidArgument(f"detector {kind} needs its model: {kind}:FILE.onnx")
-    return _named(DETECTORS, name, "detector")()
+    return _named(DETECTORS, name, "detector")(template)
 
 
 def _embedder(name: str) -> Embedder:

@@ -78,7 +78,7 @@ def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
         _sequential(GREENS, least, most),
         ((least, f"{least:.3f}" if least else "0"), (most, f"{most:.3f}")),
     )
-    _score_scale(canvas, result, top + PANEL + 88)
+    _score_scale(canvas, result, top + PANEL + 94)
     _footer(canvas, result)
     return canvas.pixels()
 
@@ -99,10 +99,10 @@ class _Canvas:
         return np.asarray(self._picture)
 
     def text(self, x: float, y: float, words: str, size: float = 13, color: Color = INK, anchor: str = "ls") -> None:
-        self._draw.text(self._at(x, y), words, fill=color, font=self._font(size), anchor=anchor)
+        self._draw.text(self._at(x, y), _drawable(words), fill=color, font=self._font(size), anchor=anchor)
 
     def text_width(self, words: str, size: float) -> float:
-        return self._draw.textlength(words, font=self._font(size)) / self._scale
+        return self._draw.textlength(_drawable(words), font=self._font(size)) / self._scale
 
     def box(
         self, x: float, y: float, width: float, height: float, fill: Color | None, edge: Color | None = None
@@ -136,6 +136,11 @@ class _Canvas:
             assert not isinstance(font, ImageFont.ImageFont), "Pillow was built without FreeType"
             self._fonts[size] = font
         return self._fonts[size]
+
+
+def _drawable(words: str) -> str:
+    """Pillow's own font has the printable ASCII characters and few others; what it lacks becomes a question mark."""
+    return "".join(char if " " <= char <= "~" or char in "·…°" else "?" for char in words)
 
 
 def _headline(canvas: _Canvas, result: Verification) -> None:
@@ -175,17 +180,16 @@ def _fitted(canvas: _Canvas, words: str, end: str = "") -> str:
 
 
 def _crop(canvas: _Canvas, x: float, y: float, title: str, sample: Sample, cells: tuple[int, ...]) -> None:
+    """The crop in the square of the maps beside it, so that cells line up; one that is not square is stretched."""
     canvas.text(x, y - 8, title, 14)
-    tall, wide = (PANEL * side / max(sample.face.crop.shape) for side in sample.face.crop.shape[:2])
-    left, top = x + (PANEL - wide) / 2, y + (PANEL - tall) / 2
-    canvas.image(left, top, wide, tall, sample.face.crop)
+    canvas.image(x, y, PANEL, PANEL, sample.face.crop)
     rows, cols = cells
     for index in range(1, cols):
-        at = left + index * wide / cols
-        canvas.line([(at, top), (at, top + tall)], GRID, 0.5)
+        at = x + index * PANEL / cols
+        canvas.line([(at, y), (at, y + PANEL)], GRID, 0.5)
     for index in range(1, rows):
-        at = top + index * tall / rows
-        canvas.line([(left, at), (left + wide, at)], GRID, 0.5)
+        at = y + index * PANEL / rows
+        canvas.line([(x, at), (x + PANEL, at)], GRID, 0.5)
     canvas.text(x, y + PANEL + 18, f"photo of {sample.photo_size[0]} by {sample.photo_size[1]} pixels", 11.5, SOFT)
     quality = sample.quality
     canvas.text(
@@ -250,7 +254,7 @@ def _score_scale(canvas: _Canvas, result: Verification, top: float) -> None:
         return left + (value - low) / (high - low) * (right - left)
 
     bottom = top + tall
-    canvas.text(left, top - 12, "Where the score lies", 14)
+    canvas.text(left, top - 20, "Where the score lies", 14)
     other = _outline(card.bins, card.non_mated, place, bottom, tall - 8)
     mated = _outline(card.bins, card.mated, place, bottom, tall - 8)
     canvas.area(other, SOFT_ORANGE)
@@ -260,7 +264,7 @@ def _score_scale(canvas: _Canvas, result: Verification, top: float) -> None:
     canvas.line([(left, bottom), (right, bottom)], INK)
     for tick in np.arange(np.ceil(low * 10) / 10, high + 1e-9, 0.1):
         canvas.line([(place(tick), bottom), (place(tick), bottom + 4)], INK)
-        canvas.text(place(tick), bottom + 17, f"{tick:.1f}".replace("-", "−"), 11.5, SOFT, "ms")
+        canvas.text(place(tick), bottom + 17, f"{tick + 0.0:.1f}", 11.5, SOFT, "ms")
     canvas.box(place(threshold.low), top, max(1.0, place(threshold.high) - place(threshold.low)), tall, (150, 156, 162))
     at, limit = place(score), place(threshold.value)
     # The two labels stand on the far sides of their lines and at different heights, so they never meet.
@@ -271,7 +275,8 @@ def _score_scale(canvas: _Canvas, result: Verification, top: float) -> None:
     _, color = OUTCOMES[result.outcome]
     canvas.text(at - 7 if pair_left else at + 7, top + 4, f"this pair {score:.4f}", 13, color,
                 "rs" if pair_left else "ls")  # fmt: skip
-    key = top - 12
+    key = top - 20
+    canvas.text(left + 150, key, "each curve scaled to its own peak", 11.5, SOFT)
     canvas.box(right - 430, key - 10, 11, 11, SOFT_ORANGE, ORANGE)
     canvas.text(right - 413, key, f"{card.origin.n_non_mated:,} pairs of different people", 11.5, SOFT)
     canvas.box(right - 184, key - 10, 11, 11, SOFT_BLUE, BLUE)
@@ -290,10 +295,12 @@ def _outline(
 
 def _footer(canvas: _Canvas, result: Verification) -> None:
     origin, second = result.calibration.origin, result.second_opinion
-    opinion = f" Second opinion, the network's own vector: {second.outcome.replace('_', '-')}." if second else ""
+    outcome = str(second.outcome).replace("_", "-") if second and second.outcome else ""
+    opinion = f" Second opinion, the network's own vector: {outcome}." if outcome else ""
+    other = f" (with the detector {origin.detector}: its rates are not known here)" if result.caveats else ""
     lines = (
         f"No liveness check was made. Each cell sees more of the face than its own square.{opinion}",
-        f"Calibrated on {origin.dataset}: {origin.n_subjects:,} people, {origin.date}.",
+        f"Calibrated on {origin.dataset}: {origin.n_subjects:,} people, {origin.date}{other}.",
         f"{result.model} · {result.comparator} weighting · {result.detector}",
     )
     top = HEIGHT - 16 * len(lines)

@@ -22,6 +22,7 @@
     │   ├── UnusableFace            unusable_face
     │   └── InvalidTemplate         invalid_template
     └── InstallationError     this installation cannot do it        (command line: exit 5)
+        ├── MissingPackage          missing_package
         ├── WeightsMissing          weights_missing
         └── WeightsMismatch         weights_mismatch
 
@@ -161,6 +162,12 @@ class InvalidTemplate(InputRefused):
 
 class InstallationError(XcosError):
     """This installation cannot do what was asked; the photo and the request may be fine."""
+
+
+class MissingPackage(InstallationError):
+    """A package this program needs cannot be imported."""
+
+    code = "missing_package"
 
 
 class WeightsMissing(InstallationError):

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from xcos.align import align
+from xcos.alignment import align
 from xcos.errors import InputRefused, InvalidArgument
-from xcos.faces import choose_face
+from xcos.faces import choose_face, require_choice
 from xcos.images import read_image
 from xcos.interfaces import Detector, Embedder
 from xcos.quality import measure_quality
-from xcos.types import FaceChoice, Photo, Sample, Template, Templates
+from xcos.types import Face, FaceChoice, Photo, Pixels, Sample, Template, Templates
 
 BLOCK = 8  # photos per network call; larger blocks leave the cache and are slower
 
@@ -37,14 +37,18 @@ class Extractor:
     embedder: Embedder
     face: FaceChoice = "only"
 
+    def __post_init__(self) -> None:
+        require_choice(self.face)
+
     def locate(self, photo: Photo, *, face: FaceChoice | None = None) -> Sample:
         """The chosen face of a photo, aligned and measured; ``face`` overrides the extractor's own choice."""
+        require_photo(photo)
         faces = self.detector.detect(photo.pixels)
         chosen, ambiguous = choose_face(faces, photo.size, self.face if face is None else face)
         aligned = align(photo, chosen, self.embedder.card.template)
         return Sample(
             face=aligned,
-            quality=measure_quality(aligned, again=self.detector.detect(aligned.crop)),
+            quality=measure_quality(aligned, again=self._second_look(aligned.crop)),
             faces_found=len(faces),
             ambiguous=ambiguous,
             sha256=photo.sha256,
@@ -52,6 +56,12 @@ class Extractor:
             format=photo.format,
             name=photo.name,
         )
+
+    def _second_look(self, crop: Pixels) -> list[Face]:
+        """Faces in the crop itself; none if the crop shows a likelier one upside down."""
+        upright, turned = self.detector.detect(crop), self.detector.detect(np.ascontiguousarray(crop[::-1, ::-1]))
+        likelier = turned and (not upright or turned[0].confidence > upright[0].confidence)
+        return [] if likelier else upright
 
     def extract(self, samples: Sequence[Sample]) -> Templates:
         """Templates of several samples in one batch."""
@@ -96,6 +106,12 @@ class Extractor:
 
 def _ready(sample: Sample, template: Template | InputRefused) -> ReadyPhoto | InputRefused:
     return ReadyPhoto(sample, template) if isinstance(template, Template) else template
+
+
+def require_photo(photo: Photo) -> None:
+    """Raises :class:`InvalidArgument` for paths, arrays and other things that are no :class:`Photo` yet."""
+    if not isinstance(photo, Photo):
+        raise InvalidArgument(f"a photo is wanted, got {type(photo).__name__}: pass read_image(path_or_array)")
 
 
 def usable_cores() -> int:

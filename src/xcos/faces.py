@@ -17,12 +17,22 @@ AMBIGUOUS_DISTANCE = 1.5
 AMBIGUOUS_DISTANCE_SLACK = 0.05
 
 
+def require_choice(choice: FaceChoice) -> None:
+    """Raises :class:`InvalidArgument` unless ``choice`` is one of the rules or an index."""
+    index = isinstance(choice, Integral) and not isinstance(choice, bool) and choice >= 0
+    if not index and choice not in ("only", "largest", "center"):
+        raise InvalidArgument(
+            f"face must be 'only', 'largest', 'center' or an index from 0, got {choice!r}", face=str(choice)
+        )
+
+
 def choose_face(faces: Sequence[Face], size: tuple[int, int], choice: FaceChoice) -> tuple[Face, bool]:
     """The chosen face, and whether another one fits the rule almost as well.
 
     ``size`` is width and height of the photo. ``only`` raises :class:`MultipleFaces` when there are several;
     an index counts from 0 in the detector's order, most confident first.
     """
+    require_choice(choice)
     if not faces:
         raise NoFace(
             f"no face was found in the {size[0]} × {size[1]} photo; use one that shows the whole face, upright, "
@@ -30,10 +40,10 @@ def choose_face(faces: Sequence[Face], size: tuple[int, int], choice: FaceChoice
             width=size[0],
             height=size[1],
         )
-    if isinstance(choice, Integral) and not isinstance(choice, bool):
-        if not 0 <= choice < len(faces):
+    if isinstance(choice, Integral):
+        if choice >= len(faces):
             raise NoSuchFace(
-                f"face {choice} was asked for and {len(faces)} were found; choose 0…{len(faces) - 1}",
+                f"face {choice} was asked for; {_listed(faces)}: choose one of them, counted from 0",
                 asked=int(choice),
                 found=len(faces),
             )
@@ -41,17 +51,22 @@ def choose_face(faces: Sequence[Face], size: tuple[int, int], choice: FaceChoice
     if choice == "only":
         if len(faces) > 1:
             raise MultipleFaces(
-                f"{len(faces)} faces were found where exactly one was expected; crop the photo or choose one "
-                "with 'largest', 'center' or its index",
+                f"exactly one face was expected; {_listed(faces)}: crop the photo or choose one with 'largest', "
+                "'center' or its number",
                 found=len(faces),
                 boxes=[" ".join(f"{edge:.0f}" for edge in face.box) for face in faces],
             )
         return faces[0], False
     if choice == "largest":
         return _first(faces, lambda face: -face.height, _as_large)
-    if choice == "center":
-        return _first(faces, lambda face: _off_center(face, size), _as_central)
-    raise InvalidArgument(f"face must be 'only', 'largest', 'center' or an index, got {choice!r}", face=str(choice))
+    return _first(faces, lambda face: _off_center(face, size), _as_central)
+
+
+def _listed(faces: Sequence[Face]) -> str:
+    """Numbers and boxes of the faces found, at most eight of them."""
+    shown = [f"{number} at " + " ".join(f"{edge:.0f}" for edge in face.box) for number, face in enumerate(faces[:8])]
+    rest = f" and {len(faces) - 8} more" if len(faces) > 8 else ""
+    return f"{len(faces)} found (left top right bottom): {', '.join(shown)}{rest}"
 
 
 def _first(

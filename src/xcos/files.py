@@ -11,8 +11,11 @@ from xcos.errors import InvalidArgument
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
-    """Writes beside ``path``, flushes to the disk and renames; on any error the old file stays as it was."""
-    path = Path(path)
+    """Writes beside ``path``, flushes to the disk and renames; on any error the old file stays as it was.
+
+    A symbolic link is followed; what is no regular file (a device, a pipe) is refused, never replaced.
+    """
+    path = target_of(path)
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
     except OSError as error:
@@ -32,13 +35,27 @@ def write_atomically(path: str | Path, content: bytes) -> None:
 
 def require_writable(path: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:
     """Raises before the work, not after it, when ``path`` cannot be written or would overwrite one of ``inputs``."""
-    path = Path(path)
+    path = target_of(path)
     if any(_same_file(path, each) for each in inputs):
         raise InvalidArgument(f"{path} is read and would be overwritten; give another file", path=str(path))
     folder = path.parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         what = "is a folder" if path.is_dir() else "cannot be written: its folder is missing or protected"
         raise InvalidArgument(f"{path} {what}; give a file in an existing folder", path=str(path))
+
+
+def target_of(path: str | Path) -> Path:
+    """Where a file of this name is really written; refused where that is neither a regular file nor a new one."""
+    path = Path(path)
+    try:
+        target = path.resolve()
+        if target.exists() and not target.is_file() and not target.is_dir():
+            raise InvalidArgument(f"{path} is a device or pipe; give a file in an existing folder", path=str(path))
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that cannot be
+        if isinstance(error, InvalidArgument):
+            raise
+        raise InvalidArgument(f"{path!s} cannot be written: {error}; give another file", path=str(path)) from error
+    return target
 
 
 def _same_file(path: Path, other: str | Path) -> bool:

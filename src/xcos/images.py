@@ -12,7 +12,8 @@ EXIF orientation       applied; a missing, broken or invalid tag means upright
 several frames         the first
 palette, 1 bit, gray   expanded to RGB
 alpha                  composited over mid-gray (128); so is a PNG's transparent color, if it has 8 bits
-16 bit                 scaled to 8 (divided by 257, rounded), never clipped
+16 bit                 scaled to 8, never clipped: gray and arrays divided by 257 and rounded, colour files by
+                       their high byte (Pillow's decoder)
 float                  accepted in files only, where all values are finite and in 0…1; scaled by 255
 CMYK, YCCK, Lab        through the embedded ICC profile; without one by the plain formula (Lab: as D50)
 ICC profile            converted to sRGB, perceptual; a profile that cannot be read is ignored

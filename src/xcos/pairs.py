@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from xcos.errors import InputRefused, InvalidArgument, InvalidPairList
 from xcos.extractor import ReadyPhoto
+from xcos.files import target_of
 from xcos.types import Decision
 from xcos.verifier import Verifier
 from xcos.version import __version__
@@ -34,7 +36,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairResult:
-    """Decision on one pair, or the error of the photo that could not be used."""
+    """Decision on one pair, or the error of the photo that could not be used (the probe's, if neither could)."""
 
     pair: Pair
     decision: Decision | None
@@ -44,17 +46,11 @@ class PairResult:
         """The line for the output file, as :data:`COLUMNS`, with ``mated`` at the end if the list has it."""
         decision = self.decision
         cells = [self.pair.probe, self.pair.reference]
-        cells += (
-            [
-                f"{decision.score:.6f}",
-                f"{decision.llr:.4f}",
-                decision.outcome,
-                " ".join(f"{reason.side}:{reason.code}" for reason in decision.reasons),
-            ]
-            if decision
-            else [""] * 4
-        )
-        cells.append(self.error.code if self.error else "")
+        if decision:
+            reasons = " ".join(f"{reason.side}:{reason.code}" for reason in decision.reasons)
+            cells += [f"{decision.score:.6f}", f"{decision.llr:.4f}", decision.outcome, reasons, ""]
+        elif self.error:
+            cells += ["", "", "", f"{self.error.details['side']}:{self.error.code}", self.error.code]
         if with_mated:
             cells.append("" if self.pair.mated is None else str(int(self.pair.mated)))
         return cells
@@ -76,7 +72,11 @@ class PairList:
 
     def photos_after(self, skip: int) -> int:
         """How many distinct photos the pairs from number ``skip`` on name."""
-        return len({path for pair in self.pairs[skip:] for path in (pair.probe, pair.reference)})
+        return len(self.photo_names(skip))
+
+    def photo_names(self, skip: int = 0) -> set[str]:
+        """Distinct photos of the pairs from number ``skip`` on, as written in the list."""
+        return {path for pair in self.pairs[skip:] for path in (pair.probe, pair.reference)}
 
 
 def read_pairs(path: str | Path) -> PairList:
@@ -155,9 +155,9 @@ def _judge(
     for index, pair in enumerate(chunk):
         probe, reference = ready[pair.probe], ready[pair.reference]
         if isinstance(probe, InputRefused):
-            results[index] = PairResult(pair, None, probe)
+            results[index] = PairResult(pair, None, probe.about("probe"))
         elif isinstance(reference, InputRefused):
-            results[index] = PairResult(pair, None, reference)
+            results[index] = PairResult(pair, None, reference.about("reference"))
         else:
             scored.append((index, probe, reference))
     if scored:
@@ -187,16 +187,18 @@ def write_scores(
     options goes on from there, after calling ``on_resume`` with the number of pairs that were done.
     ``on_photo`` is called after each photo, ``on_results`` with each chunk that is safely on the disk.
     """
-    out = Path(out)
+    verifier.calibration.threshold(fmr)  # an impossible request is refused before anything is written
+    out = target_of(out)
     partial = out.with_name(f"{out.name}.{_fingerprint(verifier, pairs, fmr)}.partial")
-    done = _complete_rows(partial)
-    if done:
-        on_resume(done)
-    header = [*COLUMNS, "mated"] if pairs.has_mated else list(COLUMNS)
     try:
-        with partial.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            if file.tell() == 0:
-                file.write(_line(header))
+        with partial.open("a+", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            _lock(file)
+            rows = _cut_to_whole_rows(file)
+            done = max(0, rows - 1)
+            if rows == 0:
+                file.write(_line([*COLUMNS, "mated"] if pairs.has_mated else list(COLUMNS)))
+            if done:
+                on_resume(done)
             for results in score_pairs(verifier, pairs, fmr=fmr, skip=done, on_photo=on_photo):
                 file.writelines(_line(result.row(with_mated=pairs.has_mated)) for result in results)
                 file.flush()
@@ -206,6 +208,21 @@ def write_scores(
     except OSError as error:
         raise InvalidArgument(
             f"cannot write {out}: {error.strerror}; what was done is kept in {partial.name}", path=str(out)
+        ) from error
+
+
+def _lock(file: TextIO) -> None:
+    """Refuses a second run of the same list into the same file; the lock goes with the process, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows, where an open file cannot be replaced by a second run anyway
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InvalidArgument(
+            f"another run is writing the same scores ({Path(file.name).name}); wait for it or choose another --out",
+            path=file.name,
         ) from error
 
 
@@ -238,16 +255,13 @@ def _fingerprint(verifier: Verifier, pairs: PairList, fmr: float) -> str:
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-def _complete_rows(partial: Path) -> int:
-    """How many pairs the partial file holds; a line cut by a crash is removed from it."""
-    if not partial.exists():
-        return 0
-    content = partial.read_bytes()
+def _cut_to_whole_rows(file: TextIO) -> int:
+    """How many rows the partial file holds, the header among them; a row cut by a crash is removed from it."""
+    content = Path(file.name).read_bytes()
     rows, end = _whole_rows(content)
     if end != len(content):
-        with partial.open("r+b") as file:
-            file.truncate(end)
-    return max(0, rows - 1)
+        file.truncate(end)
+    return rows
 
 
 def _whole_rows(content: bytes) -> tuple[int, int]:

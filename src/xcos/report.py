@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xcos.draw import OUTCOMES
 from xcos.files import write_atomically
-from xcos.types import Region, Sample
+from xcos.types import Region, Sample, SecondOpinion
 from xcos.verification import Verification
 
 TEMPLATES = Path(__file__).parent / "data" / "templates"
@@ -97,17 +97,24 @@ def decision_sentences(result: Verification) -> list[str]:
         f"Such a score is {bound}{_times(decision.llr)} times as frequent among photos of {favoured} as among photos "
         f"of {against} (log-likelihood ratio {decision.llr:+.2f}); this is no probability without the odds before.",
     ]
-    second = result.second_opinion
-    if second is not None:
-        sentences.append(
-            f"The network's own vector, judged alone, gives {second.outcome.replace('_', '-')}: score "
-            f"{second.score:.4f}, threshold {second.threshold.value:.4f}."
-        )
-    else:
-        sentences.append("There is no second opinion: no calibration of the network's own vector supports this rate.")
+    sentences += [_second_sentence(result.second_opinion), *result.caveats]
     if decision.reasons:
         sentences.append("No conclusion is drawn, for the reasons listed.")
     return sentences
+
+
+def _second_sentence(second: SecondOpinion | None) -> str:
+    if second is None:
+        return "There is no second opinion: the network's own vector has no calibration here."
+    if second.threshold is None:
+        return (
+            f"The network's own vector scores {second.score:.4f} (log-likelihood ratio {second.llr:+.2f}); its "
+            "calibration supports no threshold for this rate, so it does not decide."
+        )
+    return (
+        f"The network's own vector, judged alone, gives {str(second.outcome).replace('_', '-')}: score "
+        f"{second.score:.4f}, threshold {second.threshold.value:.4f}."
+    )
 
 
 def _percent(share: float) -> str:
@@ -127,8 +134,8 @@ def region_sentence(region: Region) -> str:
     direction = "more than" if region.support >= 0 else "less than"
     return (
         f"{REGION_WORDS[region.name].capitalize()} ({region.cells} {cells}): similarity {region.similarity:.3f}, "
-        f"weight {region.attention:.1%}, adds {region.contribution:.4f} to the score, {abs(region.support):.4f} "
-        f"{direction} the threshold asks of it."
+        f"weight {100 * region.attention:.1f} %, adds {region.contribution:.4f} to the score, "
+        f"{abs(region.support):.4f} {direction} the threshold asks of it."
     )
 
 

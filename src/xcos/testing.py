@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xcos.align import DLIB_150
+from xcos.alignment import DLIB_150
 from xcos.interfaces import Comparator, Detector, Embedder
 from xcos.types import Crops, CropTemplate, Face, Grids, Maps, Photo, Pixels, Templates
 from xcos.weights import WeightCard

@@ -404,9 +404,10 @@ class SecondOpinion:
 
     score: float
     llr: float
-    threshold: Threshold
+    threshold: Threshold | None
+    """None where the vector's calibration does not support the requested rate."""
 
     @property
-    def outcome(self) -> Outcome:
-        """The vector's own outcome, by score alone."""
-        return self.threshold.outcome(self.score)
+    def outcome(self) -> Outcome | None:
+        """The vector's own outcome, by score alone; None without a threshold."""
+        return self.threshold.outcome(self.score) if self.threshold else None

@@ -15,6 +15,8 @@ from xcos.version import __version__
 from xcos.weights import WeightCard
 
 SCHEMA = "xcos.verification/1"
+WHOLE_IMAGE = "whole_image"
+"""Name of the detector that looks for nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,20 @@ class Verification:
     def score(self) -> float:
         """The score, which is the sum of the contributions."""
         return self.comparison.score
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What holds for this result beyond the caveats of every one; often empty."""
+        found = []
+        fitted = self.calibration.origin.detector
+        if self.detector != fitted:
+            found.append(
+                f"The calibration was measured with the detector {fitted} and this decision used {self.detector}: "
+                "the false match rate of this combination is not known."
+            )
+        if self.detector == WHOLE_IMAGE:
+            found.append("No face was looked for: each photo was taken as a crop, whatever it shows.")
+        return tuple(found)
 
     @cached_property
     def cell_names(self) -> list[list[str]]:
@@ -114,7 +130,7 @@ def _as_dict(result: Verification) -> dict[str, object]:
         and {
             "score": second.score,
             "llr": second.llr,
-            "threshold": second.threshold.value,
+            "threshold": second.threshold and second.threshold.value,
             "decision": second.outcome,
         },
         "maps": {
@@ -130,6 +146,7 @@ def _as_dict(result: Verification) -> dict[str, object]:
         "detector": result.detector,
         "comparator": result.comparator,
         "calibration": {"sha256": result.calibration.sha256, **result.calibration.origin.__dict__},
+        "caveats": list(result.caveats),
         "timings_ms": dict(result.timings.__dict__),
     }
 

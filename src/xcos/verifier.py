@@ -10,7 +10,8 @@ from time import perf_counter
 from xcos.calibration import Calibration
 from xcos.compare import Uniform, vectors_as_grids
 from xcos.errors import IncompatibleTemplates, InputRefused, InvalidArgument, InvalidCard
-from xcos.extractor import Extractor
+from xcos.extractor import Extractor, require_photo
+from xcos.faces import require_choice
 from xcos.interfaces import Comparator, Detector, Embedder
 from xcos.quality import QualityLimits
 from xcos.types import (
@@ -53,6 +54,7 @@ class Verifier:
     limits: QualityLimits = field(default_factory=QualityLimits)
 
     def __post_init__(self) -> None:
+        require_choice(self.face)
         _check_calibration(self.calibration, self.embedder.model, self.comparator.name)
         if self.vector_calibration is not None:
             _check_calibration(self.vector_calibration, self.embedder.model, VECTOR_COMPARATOR)
@@ -73,10 +75,7 @@ class Verifier:
         :class:`xcos.errors.UnsupportedFmr` where the calibration cannot support ``fmr``.
         """
         for photo in (probe, reference):
-            if not isinstance(photo, Photo):
-                raise InvalidArgument(
-                    f"verify() takes photos, got {type(photo).__name__}: verify(read_image(a), read_image(b))"
-                )
+            require_photo(photo)
         started = perf_counter()
         self.calibration.threshold(fmr)  # an impossible request is refused before any work
         with ThreadPoolExecutor(2, "xcos") as pool:
@@ -134,15 +133,16 @@ class Verifier:
         return [Comparison(s, w) for s, w in zip(similarity, attention, strict=True)]
 
     def second_opinion(self, probe: Template, reference: Template, *, fmr: float = 1e-3) -> SecondOpinion | None:
-        """What the network's own vectors say; None without a calibration for them that supports ``fmr``."""
+        """What the network's own vectors say; None without a calibration for them."""
         calibration = self.vector_calibration
-        if calibration is None or not calibration.supports(fmr):
+        if calibration is None:
             return None
         pair = stack([probe, reference])
         vectors = vectors_as_grids(pair.vectors)
         similarity, attention = _COSINE.maps(vectors[:1], vectors[1:])
         score = Comparison(similarity[0], attention[0]).score
-        return SecondOpinion(score, calibration.llr(score), calibration.threshold(fmr))
+        threshold = calibration.threshold(fmr) if calibration.supports(fmr) else None
+        return SecondOpinion(score, calibration.llr(score), threshold)
 
     def decide(
         self,
@@ -168,7 +168,7 @@ class Verifier:
                     f"{threshold.low:.4f} … {threshold.high:.4f}",
                 )
             )
-        elif second is not None and second.outcome not in (outcome, "inconclusive"):
+        elif second and second.threshold and second.outcome not in (outcome, "inconclusive"):
             reasons.append(
                 Reason(
                     "grid_and_vector_disagree",
@@ -222,8 +222,8 @@ class _Prepared:
     embed_s: float
 
 
-def _spoken(outcome: Outcome) -> str:
-    return outcome.replace("_", "-")
+def _spoken(outcome: Outcome | None) -> str:
+    return str(outcome).replace("_", "-")
 
 
 def _check_calibration(calibration: Calibration, model: str, comparator: str) -> None:

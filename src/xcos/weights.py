@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from xcos.align import ARCFACE_112, DLIB_150
+from xcos.alignment import ARCFACE_112, DLIB_150
 from xcos.errors import InvalidCard, WeightsMismatch, WeightsMissing
 from xcos.types import CropTemplate
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import json
 import platform
@@ -19,6 +20,7 @@ from xcos.images import read_image
 from xcos.version import __version__
 from xcos.weights import packaged_file, verified_bytes
 
+MODULES = {"pillow": "PIL.Image", "lz4": "lz4.frame", "rich": "rich.progress"}
 PACKAGES = ("numpy", "onnxruntime", "onnx", "pillow", "joblib", "lz4", "rich", "jinja2")
 # Scores of the rendered examples, measured on x86-64 with ONNX Runtime 1.32; other CPUs round differently.
 KNOWN_SCORES = {("0_front", "0_smile"): 0.9622, ("0_front", "1_front"): 0.8513}
@@ -55,16 +57,25 @@ def _software() -> list[Finding]:
         Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         Finding("cores usable", str(usable_cores())),
     ]
-    for name in PACKAGES:
-        try:
-            found.append(Finding(name, importlib.metadata.version(name)))
-        except importlib.metadata.PackageNotFoundError:
-            found.append(Finding(name, "not installed", f"pip install {name}"))
+    found += [_package(name) for name in PACKAGES]
     both = [name for name in ("onnxruntime", "onnxruntime-gpu") if _has_distribution(name)]
     if len(both) == 2:
         fix = "keep one: pip uninstall onnxruntime onnxruntime-gpu, then install the one you want"
         found.append(Finding("onnxruntime", "two builds in one place", fix))
     return found
+
+
+def _package(name: str) -> Finding:
+    """Version of a package that can really be imported."""
+    fix = f"{sys.executable} -m pip install --force-reinstall {name}"
+    try:
+        version = importlib.metadata.version(name)
+        importlib.import_module(MODULES.get(name, name))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, "not installed", fix)
+    except Exception as error:  # a broken package may raise anything when it is imported
+        return Finding(name, f"cannot be imported: {error}", fix)
+    return Finding(name, version)
 
 
 def _has_distribution(name: str) -> bool:
@@ -121,4 +132,4 @@ def _guarded(what: str, look: Callable[[], Finding]) -> Finding:
     except XcosError as error:
         return Finding(what, error.code, error.message)
     except Exception as error:
-        return Finding(what, f"{type(error).__name__}: {error}", f"reinstall: {sys.executable} -m pip install -U xcos")
+        return Finding(what, f"{type(error).__name__}: {error}", "mend what is marked above, then run doctor again")

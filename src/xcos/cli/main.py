@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from xcos.errors import InputRefused, InvalidArgument, UsageError, XcosError
+from xcos.errors import InputRefused, InvalidArgument, MissingPackage, UsageError, XcosError
 from xcos.types import FaceChoice
 from xcos.version import __version__
 
@@ -36,10 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except XcosError as error:
         return _fail(error.to_dict(), error.message, _exit_code(error), as_json)
     except KeyboardInterrupt:
-        return _fail(_document("interrupted", "stopped by the user"), "stopped", 130, as_json)
+        message = "stopped; nothing is half written, and a list of pairs goes on where it was with the same command"
+        return _fail(_document("interrupted", message), message, 130, as_json)
+    except ImportError as error:
+        missing = MissingPackage(f"{error}; install what is missing: pip install {error.name or 'xcos'}")
+        return _fail(missing.to_dict(), missing.message, INTERNAL, as_json)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output is gone: there is nobody left to tell
         return 141
+    except OSError as error:
+        message = f"cannot write the output: {error.strerror or error}"
+        return _fail(_document("output_failed", message), message, INTERNAL, as_json)
     except Exception as error:
         if "--debug" in words:
             raise
@@ -119,7 +126,7 @@ def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("--picture", metavar="FILE.png", help="write the evidence as a picture")
     command.add_argument("--report", metavar="FILE.html", help="write the evidence as one self-contained page")
     command.add_argument(
-        "--json-style", choices=("xcos", "deepface"), default="xcos", help="keys of the JSON (with --json)"
+        "--json-style", choices=("xcos", "deepface"), help="keys of the JSON (with --json; default xcos)"
     )
     command.add_argument("--pairs", metavar="LIST.csv", help="columns probe,reference[,mated]; paths from its folder")
     command.add_argument("--out", metavar="SCORES.csv", help="where the results of --pairs go")
@@ -130,6 +137,7 @@ def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     models.add_argument("--comparator", default="norm", help="norm (default), uniform")
     models.add_argument("--calibration", default="", metavar="CARD.json", help="of your own embedder and comparator")
+    models.add_argument("--vector-calibration", default="", metavar="CARD.json", help="of your own embedder's vector")
 
     def run(options: argparse.Namespace) -> int:
         from xcos.cli import verify

@@ -34,8 +34,9 @@ def _two(options: argparse.Namespace) -> int:
         )
     if options.out:
         raise InvalidArgument("--out belongs to --pairs; for two photos use --report, --picture or --json")
-    for path in filter(None, (options.picture, options.report)):
-        require_writable(path, inputs=(options.probe, options.reference))
+    if options.json_style and not options.json:
+        raise InvalidArgument("--json-style needs --json")
+    _require_outputs(options)
     with without_decoder_chatter():
         probe, reference = _read(options.probe, "probe"), _read(options.reference, "reference")
     result = _verifier(options).verify(
@@ -46,12 +47,28 @@ def _two(options: argparse.Namespace) -> int:
     if options.report:
         result.save_report(options.report)
     if options.json:
-        print(json.dumps(result.to_dict(style=options.json_style), indent=2))
+        print(json.dumps(result.to_dict(style=options.json_style or "xcos"), indent=2))
     else:
         print_result(result)
         for path in filter(None, (options.picture, options.report)):
             print(f"wrote {path}")
     return OUTCOME_CODES[result.outcome]
+
+
+def _require_outputs(options: argparse.Namespace) -> None:
+    """Raises before any work where an output cannot be written, would overwrite something or has a wrong ending."""
+    read = [options.probe, options.reference, *_component_files(options)]
+    for path, endings in ((options.picture, (".png",)), (options.report, (".html", ".htm"))):
+        if path:
+            require_writable(path, inputs=read)
+            if Path(path).suffix.lower() not in endings:
+                raise InvalidArgument(f"{path} must end in {' or '.join(endings)}, as that is what is written")
+
+
+def _component_files(options: argparse.Namespace) -> list[str]:
+    named = [options.calibration, options.vector_calibration]
+    named += [name.partition(":")[2] for name in (options.detector, options.embedder)]
+    return [path for path in named if path]
 
 
 def _read(path: str, side: str) -> Photo:
@@ -79,17 +96,23 @@ def _verifier(options: argparse.Namespace) -> Verifier:
         embedder=options.embedder,
         comparator=options.comparator,
         calibration=options.calibration,
+        vector_calibration=options.vector_calibration,
         face=options.face,
     )
 
 
 def _many(options: argparse.Namespace) -> int:
-    if options.probe or options.report or options.picture:
-        raise InvalidArgument("--pairs takes its photos from the list and writes only --out; leave the others away")
+    single = ("probe", "report", "picture", "probe_face", "reference_face", "json_style")
+    given = [name for name in single if getattr(options, name) is not None]
+    if given:
+        raise InvalidArgument(
+            f"--pairs takes its photos from the list and writes only --out; leave away: {', '.join(given)}"
+        )
     if not options.out:
         raise InvalidArgument("--pairs needs --out SCORES.csv for the results")
-    require_writable(options.out, inputs=(options.pairs,))
+    require_writable(options.out, inputs=[options.pairs, *_component_files(options)])
     pairs = read_pairs(options.pairs)
+    require_writable(options.out, inputs=[pairs.folder / path for path in pairs.photo_names()])
     verifier = _verifier(options)
     resumed: list[int] = []
     with progress_bar("photos", pairs.photos) as bar, without_decoder_chatter():
@@ -105,8 +128,12 @@ def _many(options: argparse.Namespace) -> int:
         print(json.dumps(summary))
         return 0
     if done_before:
-        print(f"went on after {done_before:,} pairs that were done before", file=sys.stderr)
+        print(f"went on after {_counted(done_before, 'pair')} done before", file=sys.stderr)
     for kind, number in sorted(counts.items()):
         print(f"{kind:40} {number:,}")
-    print(f"wrote {len(pairs.pairs):,} pairs to {Path(options.out)}")
+    print(f"wrote {_counted(len(pairs.pairs), 'pair')} to {options.out}")
     return 0
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

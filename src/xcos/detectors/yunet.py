@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from xcos.detectors.boxes import keep_best
-from xcos.errors import InvalidModel, WeightsMissing
+from xcos.errors import InvalidModel
 from xcos.onnx_runtime import CPU, open_session
 from xcos.types import Face, Floats, Pixels, Reals
 
@@ -38,7 +38,9 @@ class YuNet:
         try:
             content = Path(path).read_bytes()
         except OSError as error:
-            raise WeightsMissing(f"cannot read the detector file {path}: {error.strerror}") from error
+            raise InvalidModel(
+                f"cannot read the detector file {path}: {error.strerror}; give a YuNet ONNX file"
+            ) from error
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.max_side = max_side
         self.confidence = confidence

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from xcos.align import DLIB_150, require_crops
+from xcos.alignment import DLIB_150, require_crops
 from xcos.errors import InvalidArgument, WeightsMismatch
 from xcos.onnx_runtime import CPU, GraphWriter, open_session
 from xcos.types import Crops, Floats, Templates

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from xcos.align import require_crops
+from xcos.alignment import require_crops
 from xcos.compare import vectors_as_grids
-from xcos.errors import InvalidModel
+from xcos.errors import InvalidModel, WeightsMismatch, WeightsMissing
 from xcos.onnx_runtime import CPU, open_session
 from xcos.types import Crops, Floats, Templates
 from xcos.weights import WeightCard, verified_bytes
@@ -38,7 +38,7 @@ class OnnxEmbedder:
     ) -> None:
         path = Path(path)
         self.card = card
-        network = _parse(verified_bytes(path, card.sha256), path.name)
+        network = _parse(_own_bytes(path, card), path.name)
         self._input, self._block = _check_input(network, card, path.name)
         self._vector = vector or _only_vector(network, path.name)
         self._grid = grid or _last_map(network)
@@ -70,6 +70,20 @@ class OnnxEmbedder:
         if maps[0].ndim != 4:
             raise InvalidModel(f"a grid is (n, channels, h, w); '{self._grid}' has shape {maps[0].shape}")
         return np.ascontiguousarray(maps[0].transpose(0, 2, 3, 1), np.float32), vectors
+
+
+def _own_bytes(path: Path, card: WeightCard) -> bytes:
+    """The user's file; that it is missing or not the card's is a matter of the request, not of the installation."""
+    try:
+        return verified_bytes(path, card.sha256)
+    except WeightsMissing as error:
+        raise InvalidModel(f"{error.message}; give the path of an ONNX file") from error
+    except WeightsMismatch as error:
+        raise InvalidModel(
+            f"{path.name} is not the file its card speaks of: SHA-256 {error.details['found']}, the card says "
+            f"{card.sha256}; correct the card if the file is the right one",
+            **error.details,
+        ) from error
 
 
 def _parse(content: bytes, name: str) -> Any:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.linalg import orthogonal_procrustes
 
-from xcos.align import ARCFACE_112, DLIB_150, align, fit_similarity, require_crops
+from xcos.alignment import ARCFACE_112, DLIB_150, align, fit_similarity, require_crops
 from xcos.errors import InvalidArgument, UnusableFace
 from xcos.types import CropTemplate, Face, Photo, Pixels, Reals
 

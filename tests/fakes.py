@@ -89,7 +89,7 @@ def calibration(model: str = MODEL, comparator: str = "uniform", high: float = 0
     return Calibration(
         model=model,
         comparator=comparator,
-        origin=Origin("made-up people", "all pairs", 100, 5000, 40, "2026-01-02"),
+        origin=Origin("made-up people", "all pairs", 100, 5000, 40, "2026-01-02", "fixed"),
         slope=10.0,
         intercept=-5.0,
         rates=np.array([0.1, 0.01, 0.001]),

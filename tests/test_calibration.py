@@ -54,6 +54,7 @@ def calibration_of(non_mated: NonMatedScores, mated: Reals | None = None) -> Cal
         dataset="drawn at random",
         protocol="all pairs",
         date="2024-01-01",
+        detector="drawn",
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from xcos import catalog
+from xcos.alignment import ARCFACE_112
 from xcos.calibration import read_calibration
 from xcos.catalog import (
     COMPARATORS,
@@ -32,7 +33,7 @@ def cheap(monkeypatch: pytest.MonkeyPatch, dlib_last: DlibResNet, dlib_fourth: D
     """The networks loaded once for all tests."""
     monkeypatch.setitem(EMBEDDERS, "dlib", lambda: dlib_last)
     monkeypatch.setitem(EMBEDDERS, "dlib-fourth", lambda: dlib_fourth)
-    monkeypatch.setitem(DETECTORS, "mtcnn", lambda: mtcnn)
+    monkeypatch.setitem(DETECTORS, "mtcnn", lambda _: mtcnn)
 
 
 def test_the_default_is_what_the_documentation_says(verifier: Verifier) -> None:
@@ -59,7 +60,7 @@ def test_every_packaged_combination_verifies(embedder: str, comparator: str, exa
 
 
 def test_a_detector_is_built_by_its_name() -> None:
-    assert isinstance(DETECTORS["whole-image"](), WholeImage)
+    assert DETECTORS["whole-image"](ARCFACE_112) == WholeImage(ARCFACE_112), "it knows the embedder's crops"
 
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem[-20:])

@@ -45,7 +45,7 @@ INCONCLUSIVE = (named("1_front"), named("2_smile"))
 def quick(monkeypatch: pytest.MonkeyPatch, dlib_last: DlibResNet, mtcnn: Mtcnn) -> None:
     """The networks loaded once for all tests."""
     monkeypatch.setitem(EMBEDDERS, "dlib", lambda: dlib_last)
-    monkeypatch.setitem(DETECTORS, "mtcnn", lambda: mtcnn)
+    monkeypatch.setitem(DETECTORS, "mtcnn", lambda _: mtcnn)
 
 
 @pytest.fixture
@@ -595,3 +595,39 @@ def test_a_terminal_without_unicode_is_no_obstacle() -> None:
     done = xcos_process("doctor", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.isascii()
+
+
+@pytest.mark.usefixtures("no_work", "quick")
+def test_outputs_never_overwrite_what_is_read_and_options_are_never_ignored(capsys: Capture, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    shutil.copy(MATCH[0], photo)
+    (tmp_path / "list.csv").write_text(f"probe,reference\nphoto.png,{MATCH[0]}\n")
+    pairs = ("--pairs", str(tmp_path / "list.csv"))
+    for words in (
+        (*pairs, "--out", str(photo)),
+        (*pairs, "--out", str(tmp_path / "list.csv")),
+        (*pairs, "--out", str(tmp_path / "s.csv"), "--probe-face", "0"),
+        (*pairs, "--out", str(tmp_path / "s.csv"), "--json-style", "deepface"),
+        (str(photo), MATCH[1], "--picture", str(photo)),
+        (str(photo), MATCH[1], "--picture", str(tmp_path / "p.jpg")),
+        (str(photo), MATCH[1], "--report", str(tmp_path / "r.png")),
+        (str(photo), MATCH[1], "--json-style", "deepface"),
+    ):
+        code, _, err = run(capsys, "verify", *words)
+        assert code == 2, words
+        assert err.count("\n") == 1
+    assert photo.read_bytes() == Path(MATCH[0]).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["list.csv", "photo.png"]
+
+
+def test_another_detector_than_the_calibrations_is_said(capsys: Capture, tmp_path: Path) -> None:
+    for name in ("0_front", "0_smile"):
+        with Image.open(named(name)) as picture:
+            picture.crop((75, 60, 225, 210)).save(tmp_path / f"{name}.png")
+    photos = (str(tmp_path / "0_front.png"), str(tmp_path / "0_smile.png"))
+    _, out, _ = run(capsys, "verify", *photos, "--detector", "whole-image", "--json")
+    caveats = document_of(out)["caveats"]
+    assert len(caveats) == 2
+    assert "whole_image" in caveats[0]
+    _, out, _ = run(capsys, "verify", *photos, "--detector", "whole-image")
+    assert all(caveat in out for caveat in caveats)

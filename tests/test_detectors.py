@@ -18,7 +18,7 @@ from xcos.alignment import ARCFACE_112, DLIB_150, align
 from xcos.detectors import Mtcnn, WholeImage, YuNet
 from xcos.detectors import mtcnn as mtcnn_module
 from xcos.detectors.boxes import keep_best
-from xcos.errors import InvalidModel, WeightsMismatch, WeightsMissing
+from xcos.errors import InvalidModel, WeightsMismatch
 from xcos.interfaces import Detector
 from xcos.onnx_runtime import open_session
 from xcos.types import AlignedFace, Photo, Pixels, Reals
@@ -403,8 +403,8 @@ def test_what_is_no_onnx_model_is_not_taken_for_yunet(tmp_path: Path, content: b
         YuNet(path)
 
 
-def test_a_missing_detector_file_is_missing_weights(tmp_path: Path) -> None:
-    with pytest.raises(WeightsMissing):
+def test_a_missing_detector_file_is_a_wrong_request(tmp_path: Path) -> None:
+    with pytest.raises(InvalidModel, match=r"nothing\.onnx"):
         YuNet(tmp_path / "nothing.onnx")
 
 

@@ -49,8 +49,8 @@ def _own_model(folder: Path) -> None:
     kernel = random.normal(size=(16, 3, 16, 16)).astype(np.float32)
     flat = helper.make_node("ReduceMean", ["grid"], ["embedding"], axes=[2, 3], keepdims=0)
     nodes = [helper.make_node("Conv", ["data", "kernel"], ["grid"], strides=[16, 16]), flat]
-    shapes = ("data", ["n", 3, 112, 112]), ("embedding", ["n", 16])
-    inputs, outputs = ([helper.make_tensor_value_info(name, 1, shape)] for name, shape in shapes)
+    inputs = [helper.make_tensor_value_info("data", 1, ["n", 3, 112, 112])]
+    outputs = [helper.make_tensor_value_info("embedding", 1, ["n", 16])]
     graph = helper.make_graph(nodes, "tiny", inputs, outputs, [numpy_helper.from_array(kernel, "kernel")])
     network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
     (folder / "model.onnx").write_bytes(network)

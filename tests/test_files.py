@@ -141,3 +141,22 @@ def test_asking_creates_nothing(tmp_path: Path) -> None:
     require_writable(tmp_path / "a.html")
     require_writable("a.html")
     assert names(tmp_path) == []
+
+
+def test_a_symbolic_link_is_followed_and_stays_a_link(tmp_path: Path) -> None:
+    target, link = tmp_path / "target.txt", tmp_path / "link.txt"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_a_pipe_is_refused_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InvalidArgument, match="device or pipe"):
+        write_atomically(pipe, b"new")
+    with pytest.raises(InvalidArgument, match="device or pipe"):
+        require_writable(pipe)
+    assert pipe.is_fifo()

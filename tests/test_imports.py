@@ -95,3 +95,12 @@ def test_the_names_for_type_checkers_are_the_names_at_run_time() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'verify_all'"):
         xcos.verify_all  # noqa: B018
+
+
+def test_every_public_name_keeps_its_meaning_after_the_whole_package_is_used() -> None:
+    code = (
+        "import types, xcos; xcos.default_verifier; [getattr(xcos, name) for name in xcos.__all__];"
+        "print([name for name in xcos.__all__ if isinstance(getattr(xcos, name), types.ModuleType)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

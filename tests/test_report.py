@@ -266,6 +266,7 @@ def test_every_number_about_the_decision_is_in_the_document(results: list[Verifi
             assert_measured(sentence, allowed)
         second, text = result.second_opinion, " ".join(sentences)
         assert second is not None
+        assert second.threshold is not None
         for value in (result.score, result.decision.threshold.value, second.score, second.threshold.value):
             assert f"{value:.4f}" in text
 

@@ -37,6 +37,7 @@ KEYS: dict[str, set[str]] = {
         "detector",
         "comparator",
         "calibration",
+        "caveats",
         "timings_ms",
     },
     "reasons": {"code", "side", "measured", "limit", "message"},
@@ -59,7 +60,7 @@ KEYS: dict[str, set[str]] = {
         "source",
         "training_data",
     },
-    "calibration": {"sha256", "dataset", "protocol", "n_mated", "n_non_mated", "n_subjects", "date"},
+    "calibration": {"sha256", "dataset", "protocol", "n_mated", "n_non_mated", "n_subjects", "date", "detector"},
     "timings_ms": {"locate", "embed", "compare", "total"},
 }
 QUALITY = {

@@ -213,12 +213,17 @@ def test_the_second_opinion_is_the_cosine_of_the_vectors() -> None:
     assert [reason.code for reason in result.decision.reasons] == ["grid_and_vector_disagree"]
 
 
-def test_there_is_no_second_opinion_where_its_calibration_cannot_tell() -> None:
+def test_the_second_opinion_does_not_decide_where_its_calibration_cannot_tell() -> None:
     card = calibration(comparator=VECTOR_COMPARATOR)
     scarce = replace(card, rates=card.rates[:1], thresholds=card.thresholds[:1])
     verifier = replace(fake_verifier(embedder=AngleEmbedder(twist=3.0)), vector_calibration=scarce)
-    assert verifier.verify(photo(0), photo(30), fmr=0.1).second_opinion is not None
-    assert verifier.verify(photo(0), photo(30), fmr=0.01).second_opinion is None
+    opposed = verifier.verify(photo(0), photo(30), fmr=0.1)
+    silent = verifier.verify(photo(0), photo(30), fmr=0.01)
+    assert (opposed.outcome, silent.outcome) == ("inconclusive", "match")
+    for told, decides in ((opposed.second_opinion, True), (silent.second_opinion, False)):
+        assert told is not None
+        assert told.score == pytest.approx(0), "cos 90° either way"
+        assert told.outcome == ("non_match" if decides else None)
 
 
 def test_a_calibration_of_something_else_is_refused() -> None:

@@ -481,3 +481,19 @@ def test_effective_errors_by_brute_force(subjects: int, seed: int) -> None:
     between = subjects / (subjects - 1) * sum((e - p * (subjects - 1)) ** 2 for e in wrong) / total**2
     variance = max(between, p * (1 - p) / total)
     assert fmr_interval(scores, 0.0)[2] == pytest.approx(p * p * (1 - p) / variance, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_fit_finds_the_optimum_of_well_separated_scores_too(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    mated, other = random.normal(0.75, 0.05, 100), random.normal(0.3, 0.1, 2000)
+    slope, intercept = fit_llr(mated, other)
+
+    def loss(line: Reals) -> float:
+        missed = np.logaddexp(0, -(line[0] * mated + line[1])).mean()
+        return float(missed + np.logaddexp(0, line[0] * other + line[1]).mean()) / 2
+
+    best = min(minimize(loss, start, method="Nelder-Mead").fun for start in ([1.0, -0.5], [50.0, -27.0]))
+    assert slope > 0
+    assert loss(np.array([slope, intercept])) <= best + 1e-3, "the ridge may cost that little"
+    assert slope * other.max() + intercept < slope * mated.max() + intercept

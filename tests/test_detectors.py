@@ -18,7 +18,7 @@ from xcos.alignment import ARCFACE_112, DLIB_150, align
 from xcos.detectors import Mtcnn, WholeImage, YuNet
 from xcos.detectors import mtcnn as mtcnn_module
 from xcos.detectors.boxes import keep_best
-from xcos.errors import InvalidModel, WeightsMismatch
+from xcos.errors import InvalidArgument, InvalidModel, WeightsMismatch
 from xcos.interfaces import Detector
 from xcos.onnx_runtime import open_session
 from xcos.types import AlignedFace, Photo, Pixels, Reals
@@ -433,3 +433,10 @@ def test_a_detector_takes_views_with_any_strides(detector: Detector, example: Ex
     view = np.asfortranarray(pixels)
     assert not view.flags.c_contiguous
     np.testing.assert_array_equal(detector.detect(view)[0].landmarks, detector.detect(pixels)[0].landmarks)
+
+
+def test_other_settings_are_another_detector_by_name(mtcnn: Mtcnn) -> None:
+    assert mtcnn.name == "mtcnn"
+    assert Mtcnn(min_face=20).name != mtcnn.name
+    with pytest.raises(InvalidArgument, match="at least"):
+        Mtcnn(min_face=0)

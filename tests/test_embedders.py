@@ -467,3 +467,18 @@ def test_other_crops_are_refused(embedder: Embedder) -> None:
 
 def test_the_packaged_network_is_made_for_the_packaged_template(dlib_last: DlibResNet) -> None:
     assert dlib_last.card.template is DLIB_150
+
+
+def test_weights_in_other_files_are_refused_inside_branches_too(tmp_path: Path) -> None:
+    outside = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
+    outside.external_data.add(key="location", value="secret.bin")
+    value = onnx.helper.make_tensor_value_info("w", 1, [1])
+    branch = onnx.helper.make_graph([], "branch", [], [value], [outside])
+    network = onnx.load(tiny_network(tmp_path / "tiny.onnx"))
+    truth = onnx.helper.make_tensor("truth", onnx.TensorProto.BOOL, [], [True])
+    network.graph.initializer.append(truth)
+    network.graph.node.append(onnx.helper.make_node("If", ["truth"], ["extra"], then_branch=branch, else_branch=branch))
+    path = tmp_path / "branching.onnx"
+    path.write_bytes(network.SerializeToString())
+    with pytest.raises(InvalidModel, match="other files"):
+        OnnxEmbedder(path, card_for(path))

@@ -160,3 +160,11 @@ def test_a_pipe_is_refused_and_stays_a_pipe(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="device or pipe"):
         require_writable(pipe)
     assert pipe.is_fifo()
+
+
+def test_a_protected_file_stays_protected(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    path.chmod(0o600)
+    write_atomically(path, b"new")
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -727,3 +727,25 @@ def test_reading_leaves_pillows_limit_and_the_warning_filters_alone() -> None:
     read_image(png(9_500, 9_500, (b"\0" + bytes(1_188)) * 9_500, bits=1, color=0), max_pixels=100_000_000)
     after = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
     assert after == before
+
+
+class _Drop(io.RawIOBase):
+    """A raw stream that gives at most seven bytes at a time."""
+
+    def __init__(self, content: bytes) -> None:
+        self._rest = content
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece, self._rest = self._rest[: min(7, len(buffer))], self._rest[min(7, len(buffer)) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def test_a_stream_that_gives_less_than_asked_for_is_read_to_its_end() -> None:
+    content = io.BytesIO()
+    Image.new("RGB", (40, 30), (10, 20, 30)).save(content, "PNG")
+    with _Drop(content.getvalue()) as stream:
+        assert read_image(stream).sha256 == read_image(content.getvalue()).sha256  # type: ignore[arg-type]

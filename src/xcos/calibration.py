@@ -13,8 +13,9 @@ p(1−p)/N; ``n_eff = p(1−p)/v``; then Wilson with p and n_eff.
 ``n_eff · p ≥ 30`` (Doddington: 30 errors give ±30 % at 90 %).
 
 *Log-likelihood ratio*: logistic regression of mated against non-mated scores at even prior odds, so that the fitted log
-odds are the log-likelihood ratio (Brümmer, du Preez 2006). It is kept within what this many independent
-comparisons can support: −ln(mated + 1) … ln(subjects / 2 + 1).
+odds are the log-likelihood ratio (Brümmer, du Preez 2006). It is limited to −ln(mated + 1) … ln(subjects / 2 + 1): so
+many scores, and so many pairs of people who share nobody, can hardly bear more. Mated scores that share people make the
+lower limit a generous one.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class NonMatedScores:
             )
         if min(self.first.min(initial=0), self.second.min(initial=0)) < 0:
             raise InvalidArgument("subjects are numbered from 0; some here are negative")
+        if not len(self.scores):
+            raise InvalidArgument("there are no non-mated scores")
         if (self.first == self.second).any():
             raise InvalidArgument("a non-mated comparison has two different subjects; some here have the same")
 
@@ -78,7 +81,10 @@ class NonMatedScores:
         return int(np.searchsorted(self._rising_negatives, -threshold, side="right"))
 
     def at_rate(self, rate: float) -> float:
-        """Smallest threshold with at most ``rate`` of the scores at or above it; the top score below 1 / n."""
+        """The lowest score with at most ``rate`` of the scores at or above it; the top score below 1 / n.
+
+        With ties that would exceed ``rate``, the next number above the tied score.
+        """
         rank = max(1, math.floor(rate * len(self.scores) + 1e-9))
         value = float(-self._rising_negatives[rank - 1])
         if self.count_from(value) > rank:  # ties: the next higher score
@@ -149,8 +155,16 @@ class Calibration:
             view = array.view()
             view.flags.writeable = False
             object.__setattr__(self, name, view)
-        if (np.diff(self.rates) >= 0).any() or (np.diff(self.thresholds[:, 0]) < 0).any():
-            raise InvalidArgument("rates of a calibration must fall and thresholds must not")
+        value, low, high, fmr_low, fmr_high = self.thresholds.T
+        ordered = (low <= value) & (value <= high) & (fmr_low >= 0) & (fmr_low <= fmr_high) & (fmr_high <= 1)
+        if not ordered.all() or (np.diff(self.bins) <= 0).any():
+            raise InvalidArgument("intervals of a calibration must hold their thresholds, and its bins must rise")
+        if (
+            (np.diff(self.rates) >= 0).any()
+            or (np.diff(value) < 0).any()
+            or not 0 < self.least_fmr <= self.rates[0] < 1
+        ):
+            raise InvalidArgument("rates of a calibration must fall within 0…1 and thresholds must not fall")
         if not (math.isfinite(self.slope) and math.isfinite(self.intercept) and self.slope > 0):
             raise InvalidArgument(
                 f"the log-likelihood ratio must rise with the score, got slope {self.slope:g}; scores are higher for "
@@ -192,7 +206,7 @@ class Calibration:
         """Probability that the two photos show one person, if ``prior`` was it before they were compared."""
         if not 0 < prior < 1:
             raise InvalidArgument(f"prior must lie between 0 and 1, got {prior}")
-        return 1 / (1 + math.exp(-(self.llr(score) + math.log(prior / (1 - prior)))))
+        return 0.5 * (1 + math.tanh((self.llr(score) + math.log(prior) - math.log1p(-prior)) / 2))
 
     def threshold(self, fmr: float) -> Threshold:
         """Threshold at the false match rate ``fmr``; :class:`UnsupportedFmr` where the data cannot tell.
@@ -205,9 +219,9 @@ class Calibration:
         if not self.supports(fmr):
             raise UnsupportedFmr(
                 f"a false match rate of {fmr:g} was asked for; {self.origin.n_non_mated:,} non-mated scores of "
-                f"{self.origin.n_subjects:,} people ({self.origin.dataset}) support {least:.1e} to {most:g}: below "
-                f"that, fewer than {LEAST_ERRORS:.0f} independent errors were seen. Ask within the range, or calibrate "
-                "with more people",
+                f"{self.origin.n_subjects:,} people ({self.origin.dataset}) support {least:.1e} to {most:g}: a "
+                f"smaller one rests on fewer than {LEAST_ERRORS:.0f} independent errors, a greater one is not kept. "
+                "Ask within the range, or calibrate with more people",
                 fmr=fmr,
                 least=least,
                 most=most,
@@ -264,7 +278,7 @@ def read_calibration(path: str | Path) -> Calibration:
             mated=np.array(fields["histograms"]["mated"], np.float64),
             non_mated=np.array(fields["histograms"]["non_mated"], np.float64),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         if isinstance(error, InvalidCard):
             raise
         raise InvalidCard(f"cannot read the calibration card {shown}: {error}; fit it again") from error
@@ -329,16 +343,26 @@ def fit_llr(mated: Reals, non_mated: Reals) -> tuple[float, float]:
     w = np.concatenate([np.full(len(mated), 0.5 / len(mated)), 0.5 * weights])
     center, spread = x.mean(), x.std() or 1.0
     design = np.stack([(x - center) / spread, np.ones_like(x)], axis=1)
-    beta = np.zeros(2)
-    ridge = np.diag([1e-9, 1e-9])  # keeps separable data finite
-    for _ in range(100):
-        p = 1 / (1 + np.exp(-np.clip(design @ beta, -60, 60)))
-        gradient = design.T @ (w * (y - p)) - ridge @ beta
-        curvature = (design * (w * p * (1 - p))[:, None]).T @ design + ridge
+    ridge = 1e-9  # keeps separable scores finite; their slope says only that it is steep
+
+    def loss(beta: Reals) -> float:
+        z = design @ beta
+        return float((w * (np.logaddexp(0, z) - y * z)).sum() + ridge / 2 * (beta @ beta))
+
+    beta, best = np.zeros(2), math.log(2)
+    for _ in range(500):
+        p = 0.5 * (1 + np.tanh(design @ beta / 2))
+        gradient = design.T @ (w * (y - p)) - ridge * beta
+        curvature = (design * (w * p * (1 - p))[:, None]).T @ design + ridge * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
-        beta += np.clip(step, -5, 5)
-        if np.abs(step).max() < 1e-10:
+        while np.abs(step).max() > 1e-10 and loss(beta + step) > best:
+            step = step / 2  # the full step overshoots where the scores are well separated
+        if np.abs(step).max() <= 1e-10:
             break
+        beta = beta + step
+        best = loss(beta)
+    else:
+        raise InvalidArgument("the logistic fit of the scores does not converge; look at the two sets of scores")
     slope = beta[0] / spread
     return float(slope), float(beta[1] - slope * center)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xcos.errors import MissingPackage
 from xcos.types import Maps, Pixels, Reals, Sample
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
     cells = comparison.similarity.shape
     _crop(canvas, across[0], top, "Probe", result.probe, cells)
     _crop(canvas, across[1], top, "Reference", result.reference, cells)
+    # What the threshold asks of each cell's similarity, so that colours change where a cell's support does.
+    threshold /= float(comparison.attention.sum()) or 1.0
     low = min(-1 + 2 * threshold, float(comparison.similarity.min()))
     _map(
         canvas,
@@ -133,7 +136,8 @@ class _Canvas:
             from PIL import ImageFont
 
             font = ImageFont.load_default(size * self._scale)
-            assert not isinstance(font, ImageFont.ImageFont), "Pillow was built without FreeType"
+            if isinstance(font, ImageFont.ImageFont):
+                raise MissingPackage("Pillow was built without FreeType, which drawing needs; install its wheel")
             self._fonts[size] = font
         return self._fonts[size]
 
@@ -297,9 +301,10 @@ def _footer(canvas: _Canvas, result: Verification) -> None:
     origin, second = result.calibration.origin, result.second_opinion
     outcome = str(second.outcome).replace("_", "-") if second and second.outcome else ""
     opinion = f" Second opinion, the network's own vector: {outcome}." if outcome else ""
-    other = f" (with the detector {origin.detector}: its rates are not known here)" if result.caveats else ""
+    same = result.detector == origin.detector
+    other = "" if same else f", with detector {origin.detector}, not {result.detector}: the rates here are not known"
     lines = (
-        f"No liveness check was made. Each cell sees more of the face than its own square.{opinion}",
+        f"No liveness check was made. A cell's place is nominal: it sees more than its square.{opinion}",
         f"Calibrated on {origin.dataset}: {origin.n_subjects:,} people, {origin.date}{other}.",
         f"{result.model} · {result.comparator} weighting · {result.detector}",
     )

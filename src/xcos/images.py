@@ -56,6 +56,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 20_000
 MAX_BYTES = 200_000_000
+# Descriptions of the sRGB profiles that cameras and programs embed; others, linear ones too, are converted.
+SRGB_NAMES = ("sRGB", "sRGB built-in", "sRGB IEC61966-2.1", "sRGB IEC61966-2-1 black scaled", "c2")
 MID_GRAY = (128, 128, 128)
 
 
@@ -116,14 +118,19 @@ def printable(name: str) -> str:
 
 
 def _stream_bytes(file: BinaryIO) -> bytes:
+    content = b""
     try:
-        content = file.read(MAX_BYTES + 1)
+        # A raw stream may give less than asked for; nothing more comes after an empty answer.
+        while len(content) <= MAX_BYTES and (piece := file.read(MAX_BYTES + 1 - len(content))):
+            if not isinstance(piece, bytes):
+                raise InvalidArgument("the file gives text; open it in binary mode ('rb')")
+            content = content + piece if content else piece
+    except InvalidArgument:
+        raise
     except OSError as error:
         raise UnreadableSource(f"the file cannot be read: {error}; open it for reading, in binary mode") from error
     except ValueError as error:  # closed, or opened as the text that it is not
         raise InvalidArgument(f"the file cannot be read: {error}; open it in binary mode ('rb')") from error
-    if not isinstance(content, bytes):
-        raise InvalidArgument("the file gives text; open it in binary mode ('rb')")
     if len(content) > MAX_BYTES:
         raise ImageTooLarge(f"the file has more than {MAX_BYTES:,} bytes; give a smaller one", max_bytes=MAX_BYTES)
     return content
@@ -330,7 +337,7 @@ def _to_srgb(picture: Picture, profile: object) -> Picture:
 
     try:
         source = cms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in cms.getProfileDescription(source):
+        if cms.getProfileDescription(source).strip() in SRGB_NAMES:
             return picture
         converted = cms.profileToProfile(picture, source, cms.createProfile("sRGB"), outputMode="RGB")
     except (cms.PyCMSError, OSError, ValueError, TypeError):

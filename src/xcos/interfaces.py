@@ -13,11 +13,14 @@ class Detector(Protocol):
 
     @property
     def name(self) -> str:
-        """Name for reports."""
+        """Name for reports; it tells apart what finds other points (another file, other settings)."""
         ...
 
     def detect(self, pixels: Pixels) -> list[Face]:
-        """Faces in an upright RGB photo, most confident first; an empty list is an answer."""
+        """Faces in an upright RGB photo, most confident first; an empty list is an answer.
+
+        It is also asked for the face in an aligned crop, and in the crop turned upside down, as a second look.
+        """
         ...
 
 

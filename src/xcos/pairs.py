@@ -14,7 +14,7 @@ from typing import TextIO
 
 from xcos.errors import InputRefused, InvalidArgument, InvalidPairList
 from xcos.extractor import ReadyPhoto
-from xcos.files import target_of
+from xcos.files import require_writable, target_of
 from xcos.types import Decision
 from xcos.verifier import Verifier
 from xcos.version import __version__
@@ -188,6 +188,7 @@ def write_scores(
     ``on_photo`` is called after each photo, ``on_results`` with each chunk that is safely on the disk.
     """
     verifier.calibration.threshold(fmr)  # an impossible request is refused before anything is written
+    require_writable(out)
     out = target_of(out)
     partial = out.with_name(f"{out.name}.{_fingerprint(verifier, pairs, fmr)}.partial")
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,8 +27,11 @@ REGION_WORDS = {
 CAVEATS = (
     "No liveness or presentation attack check was made: a photo of a photo compares like a photo.",
     "The score is evidence, not identity. Close relatives and look-alikes score higher than strangers.",
-    "In this network every cell sees more of the face than its own square; a cell's value speaks of the area "
-    "around it, and a covered part changes its neighbours too.",
+    "The place of a cell is nominal: a square of the crop. A cell of a deep network sees more of the face than its "
+    "square, and what moves it most may lie beside it; with the packaged network by about a cell and a half. So the "
+    "parts' names say where in the grid a value stands, not which part of the face alone made it.",
+    "A match asks for more than the threshold (the end of its interval, sound photos, no contradiction), so its own "
+    "false match rate is lower than the stated one and is not stated.",
     "The false match rate holds for photos and people like those of the calibration; twins, children, other "
     "cameras and other groups of people can differ from it.",
 )
@@ -78,25 +83,35 @@ def report_html(result: Verification) -> str:
 def notebook_html(result: Verification) -> str:
     """The picture, with the decision as its text for those who cannot see it."""
     encoded = base64.b64encode(picture_png(result)).decode()
-    words = " ".join(decision_sentences(result)).replace('"', "&quot;").replace("<", "&lt;")
+    words = html.escape(" ".join(decision_sentences(result)))
     return f'<img style="max-width:100%" alt="{words}" src="data:image/png;base64,{encoded}">'
 
 
 def decision_sentences(result: Verification) -> list[str]:
-    """What was decided and why, in sentences that quote only measured numbers."""
+    """What was decided and why, in sentences that quote only numbers of the result."""
     decision, threshold, origin = result.decision, result.decision.threshold, result.calibration.origin
     relation = "at or above" if decision.score >= threshold.value else "below"
     people = ("one person", "different people")
     favoured, against = people if decision.llr >= 0 else people[::-1]
-    bound = "at least " if decision.llr in result.calibration.llr_bounds else ""
     sentences = [
         f"The score is {decision.score:.4f}, {relation} the threshold {threshold.value:.4f}.",
-        f"The threshold is set for a false match rate of {_percent(threshold.fmr)}; the rate there lies between "
-        f"{_percent(threshold.fmr_low)} and {_percent(threshold.fmr_high)} (95 % interval, from "
-        f"{origin.n_non_mated:,} comparisons of different people).",
-        f"Such a score is {bound}{_times(decision.llr)} times as frequent among photos of {favoured} as among photos "
-        f"of {against} (log-likelihood ratio {decision.llr:+.2f}); this is no probability without the odds before.",
+        f"The threshold is set for a false match rate of {_percent(threshold.fmr)}; the rate there is estimated "
+        f"between {_percent(threshold.fmr_low)} and {_percent(threshold.fmr_high)} (95 % interval; "
+        f"{origin.n_non_mated:,} comparisons among {origin.n_subjects:,} people, those that share a person counted as "
+        "dependent).",
     ]
+    if decision.llr in result.calibration.llr_bounds:
+        sentences.append(
+            f"The fitted likelihood ratio in favour of {favoured} reaches its limit of {_times(decision.llr)} "
+            f"(log-likelihood ratio {decision.llr:+.2f}), the most this calibration supports; how far beyond it would "
+            "lie is not known."
+        )
+    else:
+        sentences.append(
+            f"By the fitted model such a score is {_times(decision.llr)} times as frequent among photos of {favoured} "
+            f"as among photos of {against} (log-likelihood ratio {decision.llr:+.2f})."
+        )
+    sentences.append("A likelihood ratio is no probability: that needs the odds before the photos were compared.")
     sentences += [_second_sentence(result.second_opinion), *result.caveats]
     if decision.reasons:
         sentences.append("No conclusion is drawn, for the reasons listed.")
@@ -122,8 +137,6 @@ def _percent(share: float) -> str:
 
 
 def _times(llr: float) -> str:
-    import math
-
     ratio = math.exp(abs(llr))
     return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}"
 

@@ -193,7 +193,10 @@ class Quality:
     """As in :class:`AlignedFace`."""
     second_look: float
     """How far the landmarks move when they are looked for again in the upright crop, in eye distances (root mean
-    square, at most 1); 1 if no face is found there."""
+    square, at most 1); 1 if no face is found there, or a likelier one upside down."""
+
+    def __post_init__(self) -> None:
+        _require(all(map(math.isfinite, self.__dict__.values())), f"quality must be finite numbers, got {self}")
 
 
 @dataclass(frozen=True)

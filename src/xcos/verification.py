@@ -28,7 +28,7 @@ class Verification:
     comparison: Comparison
     decision: Decision
     second_opinion: SecondOpinion | None
-    """None where no calibration of the network's own vector supports the requested rate."""
+    """None where there is no calibration of the network's own vector."""
     calibration: Calibration
     card: WeightCard
     model: str
@@ -170,7 +170,7 @@ def _as_deepface(result: Verification) -> dict[str, object]:
     decision = result.decision
     return {
         "verified": decision.outcome == "match",
-        "distance": 1 - decision.score,
+        "distance": max(0.0, 1 - decision.score),
         "threshold": 1 - decision.threshold.value,
         "confidence": 100 * result.calibration.probability(decision.score, prior=0.5),
         "model": result.model,

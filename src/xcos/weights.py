@@ -66,7 +66,7 @@ def read_card(path: str | Path) -> WeightCard:
     shown = Path(path).name
     try:
         fields = json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidCard(f"cannot read the weight card {shown}: {error}; it must be a JSON object") from error
     if not isinstance(fields, dict):
         raise InvalidCard(f"the weight card {shown} must be a JSON object, got {type(fields).__name__}")
@@ -91,7 +91,7 @@ def read_card(path: str | Path) -> WeightCard:
             source=_text(fields, "source"),
             training_data=_text(fields, "training_data"),
         )
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise InvalidCard(f"the weight card {shown} has a wrong value: {error}") from error
 
 

@@ -114,7 +114,7 @@ def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:
     command = _command(commands, "verify", "compare two photos, or a list of pairs, and show the evidence")
     command.add_argument("probe", nargs="?", help="photo (JPEG, PNG, WebP, BMP, TIFF)")
     command.add_argument("reference", nargs="?", help="photo to compare it with; order does not matter")
-    command.add_argument("--fmr", type=float, default=1e-3, help="false match rate of the decision (default 0.001)")
+    command.add_argument("--fmr", type=float, default=1e-3, help="false match rate of the threshold (default 0.001)")
     command.add_argument(
         "--face",
         type=_face,

@@ -68,6 +68,7 @@ def _require_outputs(options: argparse.Namespace) -> None:
 def _component_files(options: argparse.Namespace) -> list[str]:
     named = [options.calibration, options.vector_calibration]
     named += [name.partition(":")[2] for name in (options.detector, options.embedder)]
+    named += [str(Path(path).with_suffix(".json")) for path in named if path.endswith(".onnx")]
     return [path for path in named if path]
 
 

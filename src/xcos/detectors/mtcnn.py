@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xcos.detectors.boxes import keep_best
+from xcos.errors import InvalidArgument
 from xcos.onnx_runtime import CPU, GraphWriter, open_session
 from xcos.types import Face, Floats, Pixels, Reals
 from xcos.weights import packaged_file, verified_bytes
@@ -36,9 +37,11 @@ class Mtcnn:
     12 / ``max_level`` of the longer side (3 % by default).
     """
 
-    name = "mtcnn"
-
     def __init__(self, *, min_face: int = 40, max_level: int = 400, providers: Sequence[str] = CPU) -> None:
+        if min_face < CELL or max_level < CELL:
+            raise InvalidArgument(f"min_face and max_level must be at least {CELL} pixels, got {min_face}, {max_level}")
+        # Other settings find other points: they are another detector for calibrations and unfinished runs.
+        self.name = "mtcnn" if (min_face, max_level) == (40, 400) else f"mtcnn/{min_face}/{max_level}"
         self.min_face = min_face
         self.max_level = max_level
         self._propose = open_session(_proposal_graph(_load("pnet")), providers)

@@ -25,8 +25,6 @@ class YuNet:
     for), so the cost does not grow with it. Faces below ``confidence`` are not reported.
     """
 
-    name = "yunet"
-
     def __init__(
         self,
         path: str | Path,
@@ -41,7 +39,7 @@ class YuNet:
             raise InvalidModel(
                 f"cannot read the detector file {path}: {error.strerror}; give a YuNet ONNX file"
             ) from error
-        self.sha256 = hashlib.sha256(content).hexdigest()
+        self.name = f"yunet/{hashlib.sha256(content).hexdigest()[:12]}"
         self.max_side = max_side
         self.confidence = confidence
         try:

@@ -63,7 +63,10 @@ class OnnxEmbedder:
         ordered = crops[..., ::-1] if self.card.color == "bgr" else crops
         pixels = (ordered.astype(np.float32) - np.array(self.card.mean, np.float32)) * np.float32(self.card.scale)
         names = [self._vector, self._grid] if self._grid else [self._vector]
-        vectors, *maps = self._session.run(names, {self._input: pixels.transpose(0, 3, 1, 2)})
+        try:
+            vectors, *maps = self._session.run(names, {self._input: pixels.transpose(0, 3, 1, 2)})
+        except Exception as error:  # onnxruntime raises many types for a model that does not fit its input
+            raise InvalidModel(f"the model {self.card.name} fails on its input: {error}") from error
         vectors = vectors.reshape(len(crops), -1).astype(np.float32)
         if not maps:
             return vectors_as_grids(vectors), vectors
@@ -93,13 +96,22 @@ def _parse(content: bytes, name: str) -> Any:
         network = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own type, without importing protobuf here
         raise InvalidModel(f"{name} is not an ONNX model; export the network to ONNX") from error
-    constants = [field.t for node in network.graph.node for field in node.attribute if field.HasField("t")]
-    tensors = [*network.graph.initializer, *constants]
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
+    if _reads_files(network):
         raise InvalidModel(f"{name} keeps weights in other files, which are never read; export it as one file")
     if not network.graph.node:
         raise InvalidModel(f"{name} is not an ONNX model; export the network to ONNX")
     return network
+
+
+def _reads_files(message: Any) -> bool:
+    """Whether any tensor, wherever it stands (branches, functions, sparse parts), keeps its values in another file."""
+    import onnx
+    from google.protobuf.message import Message
+
+    if isinstance(message, onnx.TensorProto):
+        return bool(message.data_location == onnx.TensorProto.EXTERNAL)
+    parts = (value for field, value in message.ListFields() if field.message_type is not None)
+    return any(_reads_files(each) for part in parts for each in ([part] if isinstance(part, Message) else part))
 
 
 def _dims(value: Any) -> list[int]:

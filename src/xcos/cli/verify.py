@@ -88,7 +88,7 @@ def print_result(result: Verification) -> None:
         print(f"  reason: {reason.message} ({reason.code})")
     for region in result.regions:
         print(f"  {region_sentence(region)}")
-    print("  No liveness check was made.")
+    print("  The parts' names are nominal places in the grid. No liveness check was made.")
 
 
 def _verifier(options: argparse.Namespace) -> Verifier:

@@ -33,15 +33,16 @@ def align(photo: Photo, face: Face, template: CropTemplate) -> AlignedFace:
     that nothing aliases.
     """
     to_crop = fit_similarity(face.landmarks, template.points)
+    back, origin = _inverse(to_crop)
     moved = face.landmarks @ to_crop[:, :2].T + to_crop[:, 2]
     distances = np.linalg.norm(moved - template.points, axis=1)
     return AlignedFace(
-        crop=_warp(photo.pixels, to_crop, template),
+        crop=_warp(photo.pixels, back, origin, template),
         face=face,
         template=template,
         to_crop=to_crop,
         residual=float(np.sqrt((distances**2).mean()) / template.inter_eye),
-        outside=_share_outside(photo.size, to_crop, template),
+        outside=_share_outside(photo.size, back, origin, template),
     )
 
 
@@ -72,11 +73,10 @@ def fit_similarity(source: Reals, target: Reals) -> Reals:
     return np.array([[a.real, -a.imag, shift.real], [a.imag, a.real, shift.imag]])
 
 
-def _warp(pixels: Pixels, to_crop: Reals, template: CropTemplate) -> Pixels:
+def _warp(pixels: Pixels, back: Reals, origin: Reals, template: CropTemplate) -> Pixels:
     from PIL import Image as pil
 
-    back, origin = _inverse(to_crop)
-    factor = max(1, int(1 / np.hypot(*to_crop[:, 0])))
+    factor = max(1, int(np.hypot(*back[:, 0])))
     left, top, right, bottom = _region(pixels, back, origin, template, margin=2 * factor)
     if left >= right or top >= bottom:
         return np.zeros((template.height, template.width, 3), np.uint8)
@@ -116,9 +116,8 @@ def _region(
     return max(0, int(low[0])), max(0, int(low[1])), min(width, int(high[0])), min(height, int(high[1]))
 
 
-def _share_outside(size: tuple[int, int], to_crop: Reals, template: CropTemplate) -> float:
+def _share_outside(size: tuple[int, int], back: Reals, origin: Reals, template: CropTemplate) -> float:
     """Share of the crop whose pixels lie outside the photo, on a 32 × 32 sample of the crop."""
-    back, origin = _inverse(to_crop)
     corners = _corners(template) @ back.T + origin
     limit = np.array(size) - 0.5
     if (corners >= -0.5).all() and (corners <= limit).all():

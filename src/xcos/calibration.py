@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xcos.errors import InvalidArgument, InvalidCard, UnsupportedFmr
-from xcos.types import Reals, Threshold
+from xcos.types import Reals, Threshold, freeze
 
 SCHEMA = "xcos.calibration/1"
 Z95 = 1.959963984540054
@@ -152,9 +152,7 @@ class Calibration:
             array: Reals = getattr(self, name)
             if array.shape != shape or not np.isfinite(array).all() or 0 in shape:
                 raise InvalidArgument(f"{name} of a calibration must be {shape} finite numbers, got {array.shape}")
-            view = array.view()
-            view.flags.writeable = False
-            object.__setattr__(self, name, view)
+            freeze(self, **{name: array})
         value, low, high, fmr_low, fmr_high = self.thresholds.T
         ordered = (low <= value) & (value <= high) & (fmr_low >= 0) & (fmr_low <= fmr_high) & (fmr_high <= 1)
         if not ordered.all() or (np.diff(self.bins) <= 0).any():

@@ -38,7 +38,8 @@ def _frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:
     return view
 
 
-def _freeze(instance: object, **arrays: NDArray[np.generic]) -> None:
+def freeze(instance: object, **arrays: NDArray[np.generic]) -> None:
+    """Sets fields of a frozen dataclass to read-only views, from its ``__post_init__``."""
     for name, array in arrays.items():
         object.__setattr__(instance, name, _frozen(array))
 
@@ -66,7 +67,7 @@ class Photo:
             self.pixels.ndim == 3 and shape[2] == 3 and kind == np.uint8 and min(shape) > 0,
             f"pixels must be (H, W, 3) uint8, got {shape} {kind}; make photos with read_image()",
         )
-        _freeze(self, pixels=self.pixels)
+        freeze(self, pixels=self.pixels)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -91,7 +92,7 @@ class CropTemplate:
             f"template points must be (5, 2) finite pixels, got {points.shape}",
         )
         _require(self.width > 0 and self.height > 0, f"a crop cannot be {self.width} × {self.height} pixels")
-        _freeze(self, points=points)
+        freeze(self, points=points)
 
     @property
     def inter_eye(self) -> float:
@@ -118,7 +119,7 @@ class Face:
             f"landmarks must be (5, 2) finite pixels, got {landmarks.shape}",
         )
         _require(0.0 <= self.confidence <= 1.0, f"confidence must lie in 0…1, got {self.confidence}")
-        _freeze(self, box=box, landmarks=landmarks)
+        freeze(self, box=box, landmarks=landmarks)
 
     @property
     def width(self) -> float:
@@ -156,7 +157,7 @@ class AlignedFace:
             self.crop.shape == wanted and self.crop.dtype == np.uint8,
             f"a {self.template.name} crop must be {wanted} uint8, got {self.crop.shape} {self.crop.dtype}",
         )
-        _freeze(self, crop=self.crop, to_crop=np.asarray(self.to_crop, np.float64))
+        freeze(self, crop=self.crop, to_crop=np.asarray(self.to_crop, np.float64))
 
     @property
     def landmarks(self) -> Reals:
@@ -252,7 +253,7 @@ class Templates:
                 "check the photo, and the weights with 'xcos doctor'",
                 crops=[str(index) for index in bad],
             )
-        _freeze(self, grids=grids, vectors=vectors)
+        freeze(self, grids=grids, vectors=vectors)
 
     def __len__(self) -> int:
         return len(self.grids)
@@ -313,7 +314,7 @@ class Comparison:
             attention.min() >= 0 and attention.sum() <= 1 + 1e-6,
             "attention must be ≥ 0 in every cell and sum to at most 1",
         )
-        _freeze(self, similarity=similarity, attention=attention)
+        freeze(self, similarity=similarity, attention=attention)
 
     @property
     def contribution(self) -> Maps:

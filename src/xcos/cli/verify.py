@@ -111,9 +111,9 @@ def _many(options: argparse.Namespace) -> int:
         )
     if not options.out:
         raise InvalidArgument("--pairs needs --out SCORES.csv for the results")
-    require_writable(options.out, inputs=[options.pairs, *_component_files(options)])
     pairs = read_pairs(options.pairs)
-    require_writable(options.out, inputs=[pairs.folder / path for path in pairs.photo_names()])
+    photos = [pairs.folder / path for path in pairs.photo_names()]
+    require_writable(options.out, inputs=[options.pairs, *_component_files(options), *photos])
     verifier = _verifier(options)
     resumed: list[int] = []
     with progress_bar("photos", pairs.photos) as bar, without_decoder_chatter():

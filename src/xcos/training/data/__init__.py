@@ -1,0 +1,1 @@
+"""Photos with identities, from folders, records and shards; pairs of them; augmentation."""

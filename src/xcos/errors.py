@@ -8,6 +8,7 @@
     │   ├── InvalidPairList         invalid_pair_list
     │   ├── UnsupportedFmr          unsupported_fmr
     │   ├── InvalidCard             invalid_card
+    │   ├── InvalidConfig           invalid_config
     │   ├── InvalidModel            invalid_model
     │   └── IncompatibleTemplates   incompatible_templates
     ├── InputRefused          a photo cannot be used                (command line: exit 4)
@@ -78,6 +79,12 @@ class InvalidCard(UsageError):
     """A weight card or calibration card is incomplete, altered or made for something else."""
 
     code = "invalid_card"
+
+
+class InvalidConfig(UsageError):
+    """A training configuration that cannot be trained; the message names the file and the key."""
+
+    code = "invalid_config"
 
 
 class InvalidModel(UsageError):

@@ -1,0 +1,287 @@
+"""A training in its folder: configuration, log, checkpoints and the exported model."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, TextIO
+
+import torch
+
+from xcos.errors import InvalidArgument, InvalidConfig, MissingPackage
+from xcos.files import write_atomically
+from xcos.training.build import Built, build
+from xcos.training.checkpoint import (
+    Checkpoint,
+    Facts,
+    best_checkpoint,
+    latest_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
+from xcos.training.config import TrainConfig, read_config
+from xcos.training.distributed import Ranks, process_group
+from xcos.training.export import export_head
+from xcos.training.export_network import export_network
+from xcos.training.learners import HeadLearner
+from xcos.training.loop import Job, Position, Report, load_state, own_state, shared_state, train
+from xcos.training.validation import held_out_error
+from xcos.version import __version__
+
+CONFIG, LOG, CHECKPOINTS, LOCK = "config.toml", "log.jsonl", "checkpoints", "run.lock"
+# These keys do not change what is learned. Weights and photos may have moved; their hashes are compared.
+FREE = {
+    "data": {"path"},
+    "network": {"weights"},
+    "teacher": {"weights"},
+    "head": {"weights"},
+    "run": {"workers", "report_every", "checkpoint_every", "keep", "tensorboard"},
+}
+
+
+class Listener(Protocol):
+    """Who is told how a training goes; only in the process that writes."""
+
+    def starts(self, steps: int, done: int) -> None:
+        """There are so many ``steps`` in all, of which some are ``done``."""
+        ...
+
+    def reports(self, report: Report) -> None:
+        """Some steps were done."""
+        ...
+
+    def says(self, message: str) -> None:
+        """Something a person should know."""
+        ...
+
+
+class Board(Protocol):
+    """TensorBoard's writer."""
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+        """One point of a curve."""
+        ...
+
+
+class Result(NamedTuple):
+    """What a finished training left."""
+
+    position: Position
+    checkpoint: Path
+    """The best where people are held out, else the last."""
+    error: float | None
+    """Of that checkpoint."""
+    files: list[Path]
+    """Exported for inference."""
+
+
+def run_training(
+    config: Path, out: Path, *, resume: bool, device: Literal["cpu", "cuda"] | None, listener: Listener
+) -> Result | None:
+    """Trains what ``config`` describes into the folder ``out``, from its newest whole checkpoint if ``resume``.
+
+    ``None`` in all processes of a distributed training but the first.
+    """
+    described = read_config(config)
+    with process_group(device) as ranks, ExitStack() as stack:
+        if ranks.first:
+            stack.enter_context(_lock(_open_folder(out, config, resume=resume)))
+        built = build(described, ranks)
+        start = _restore(built, out, ranks, listener) if resume else Position()
+        if ranks.first:
+            write_atomically(out / CONFIG, config.read_bytes())
+        run = _Run(built, out, ranks, listener, stack)
+        run.start(start)
+        position = train(built.job, start, on_report=run.report, on_checkpoint=run.save)
+        return run.finish(position) if ranks.first else None
+
+
+class _Run:
+    """What happens between the steps."""
+
+    def __init__(self, built: Built, out: Path, ranks: Ranks, listener: Listener, stack: ExitStack) -> None:
+        self._built, self._job, self._out, self._ranks, self._listener = built, built.job, out, ranks, listener
+        self._config = built.job.config
+        self._board = _board(out, self._config) if ranks.first else None
+        if ranks.first:
+            self._log: TextIO = stack.enter_context((out / LOG).open("a", encoding="utf-8"))
+
+    def start(self, position: Position) -> None:
+        """Tells how much is to be done."""
+        steps = sum(self._job.feed.count(epoch) for epoch in range(self._config.schedule.epochs))
+        if self._ranks.first:
+            self._listener.starts(steps, position.step)
+
+    def report(self, report: Report) -> None:
+        """One line of the log."""
+        if not self._ranks.first:
+            return
+        speed = round(report.images_per_second, 1)
+        values = {**report.losses, **_rates(report), "images_per_second": speed}
+        self._write({"step": report.step, "epoch": round(report.epoch, 4), **values})
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, report.step)
+        self._listener.reports(report)
+
+    def save(self, position: Position) -> None:
+        """One checkpoint, with its error where people are held out."""
+        shared = shared_state(self._job)
+        for name, tensor in shared.items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise InvalidConfig(
+                    f"{name} is no longer finite after step {position.step}; lower optimizer.rate or set "
+                    "optimizer.clip, and resume from the last checkpoint or start anew",
+                    step=position.step,
+                )
+        error = self._measure()
+        if self._ranks.first and error is not None:
+            self._write({"step": position.step, "held_out_error": error})
+        facts = Facts(
+            *position, config=self._config.to_dict(), hashes=self._built.hashes, versions=_versions(), error=error
+        )
+        write_checkpoint(
+            self._out / CHECKPOINTS, facts, shared, own_state(self._job), ranks=self._ranks, keep=self._config.run.keep
+        )
+
+    def finish(self, position: Position) -> Result:
+        """Exports the best checkpoint."""
+        best = best_checkpoint(self._out / CHECKPOINTS)
+        assert best is not None
+        checkpoint = read_checkpoint(best, rank=None)
+        return Result(position, best, checkpoint.facts.error, _export(self._job, checkpoint, self._out))
+
+    def _measure(self) -> float | None:
+        held_out = self._built.held_out
+        if held_out is None or not self._ranks.first:
+            return None
+        learner = self._job.learner.eval()
+        return held_out_error(learner, held_out, self._built.normalization, self._job.device)
+
+    def _write(self, line: Mapping[str, object]) -> None:
+        self._log.write(json.dumps(line, allow_nan=False) + "\n")
+        self._log.flush()
+
+
+def _rates(report: Report) -> dict[str, float]:
+    return dict(zip(("rate", "attention_rate"), report.rates, strict=False))
+
+
+def _versions() -> dict[str, str]:
+    return {"xcos": __version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def _open_folder(out: Path, config: Path, *, resume: bool) -> Path:
+    """The folder, new or to be gone on with, holding a copy of the configuration."""
+    if out.is_dir() and any(out.iterdir()):
+        if not resume:
+            raise InvalidArgument(
+                f"the folder {out} is not empty; add --resume to go on with what is there, or give a new one",
+                path=str(out),
+            )
+        if not (out / CONFIG).is_file():
+            raise InvalidArgument(f"{out} is no training to resume: it has no {CONFIG}", path=str(out))
+    try:
+        out.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InvalidArgument(
+            f"cannot write the folder {out}: {error.strerror}; give another", path=str(out)
+        ) from error
+    if not (out / CONFIG).exists():
+        write_atomically(out / CONFIG, config.read_bytes())
+    return out
+
+
+def _lock(out: Path) -> TextIO:
+    """An open file that keeps a second training out of the folder; the lock goes with the process, however it ends."""
+    file = (out / LOCK).open("w")
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # not on Windows
+        pass
+    except BlockingIOError as error:
+        file.close()
+        raise InvalidArgument(f"another training writes to {out}; wait for it or choose another --out") from error
+    return file
+
+
+def _restore(built: Built, out: Path, ranks: Ranks, listener: Listener) -> Position:
+    """Where the newest whole checkpoint left off, with its state loaded; the start where there is none."""
+    said: list[str] = []
+    checkpoint = latest_checkpoint(out / CHECKPOINTS, said.append, rank=ranks.rank)
+    if checkpoint is None:
+        said.append("no whole checkpoint yet: starts from the beginning")
+        position = Position()
+    else:
+        facts = checkpoint.facts
+        _require_same(facts, built)
+        load_state(built.job, checkpoint.tensors)
+        position = Position(facts.step, facts.epoch, facts.batch)
+        said.append(f"goes on after step {facts.step:,}")
+    if ranks.first:
+        _shorten_log(out / LOG, position.step)
+        for message in said:
+            listener.says(message)
+    return position
+
+
+def _require_same(facts: Facts, built: Built) -> None:
+    """Raises unless the configuration and what it names are those of the checkpoint."""
+    then, now = _flat(facts.config), _flat(built.job.config.to_dict())
+    for key in sorted(then.keys() | now.keys()):
+        section, _, name = key.partition(".")
+        if then.get(key) != now.get(key) and name not in FREE.get(section, ()):
+            raise InvalidConfig(
+                f"{key} is {now.get(key)!r} and was {then.get(key)!r} when the checkpoint was written; resume with the "
+                "same configuration, or start anew in another folder with network.weights from this one",
+                key=key,
+            )
+    for name in sorted(facts.hashes.keys() | built.hashes.keys()):
+        if facts.hashes.get(name) != built.hashes.get(name):
+            raise InvalidConfig(f"the {name} are not those the checkpoint was trained with; restore them", key=name)
+
+
+def _flat(config: Mapping[str, object]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for section, values in config.items():
+        assert isinstance(values, Mapping)
+        found |= {f"{section}.{key}": value for key, value in values.items()}
+    return found
+
+
+def _shorten_log(path: Path, step: int) -> None:
+    """Leaves out what was done after the checkpoint and will be done again, and a line without its end."""
+    text = path.read_text("utf-8") if path.exists() else ""
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    kept = [line for line in whole if json.loads(line)["step"] <= step]
+    write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
+
+
+def _export(job: Job, checkpoint: Checkpoint, out: Path) -> list[Path]:
+    """``model.onnx`` and, of a head, ``head.onnx``."""
+    learner = job.learner.cpu().eval()
+    weights = {name: each for name, each in checkpoint.tensors.items() if name.startswith(("network.", "head."))}
+    learner.load_state_dict(weights)
+    network = learner.network
+    files = {"model.onnx": export_network(network, network.input_side)}
+    if isinstance(learner, HeadLearner):
+        files["head.onnx"] = export_head(learner.head, network.grid_side, network.grid_side)
+    for name, content in files.items():
+        write_atomically(out / name, content)
+    return [out / name for name in files]
+
+
+def _board(out: Path, config: TrainConfig) -> Board | None:
+    if not config.run.tensorboard:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingPackage("run.tensorboard needs the package tensorboard: pip install tensorboard") from error
+    board: Board = SummaryWriter(str(out / "tensorboard"))
+    return board

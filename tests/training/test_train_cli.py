@@ -1,0 +1,176 @@
+"""``xcos train`` from the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from tiny_training import BACKBONE, HEAD, write_config, write_faces
+
+from xcos.cli import main
+from xcos.cli import train as train_module
+from xcos.cli.train import report_line
+from xcos.images import read_image
+from xcos.training.build import build_head, build_network
+from xcos.training.checkpoint import best_checkpoint, read_checkpoint
+from xcos.training.config import read_config
+from xcos.training.loop import Report
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_faces(tmp_path / "faces")
+    write_config(tmp_path, BACKBONE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(capsys: Capture, *words: str) -> tuple[int, str, str]:
+    code = main(["train", *words, "--device", "cpu", "--debug"])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_a_network_then_a_head_on_it_are_trained_and_exported(folder: Path, capsys: Capture) -> None:
+    code, out, err = run(capsys, "train.toml", "--out", "teacher")
+    assert code == 0
+    assert out.splitlines()[0].startswith("8 steps; best checkpoint teacher/checkpoints/step-000000008")
+    assert len(re.findall(r"^step \d+  epoch .*loss .*images/s", err, re.M)) == 8
+    assert (folder / "teacher" / "config.toml").read_bytes() == (folder / "train.toml").read_bytes()
+
+    head = HEAD.replace("epochs = 1", "epochs = 10").replace("checkpoint_every = 1", "checkpoint_every = 5")
+    (folder / "head.toml").write_text(head)
+    code, out, _ = run(capsys, "head.toml", "--json")
+    assert code == 0
+    summary = json.loads(out)
+    lines = [json.loads(line) for line in (folder / "head" / "log.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    errors = {line["step"]: line["held_out_error"] for line in lines if "held_out_error" in line}
+    assert len(losses) == 20
+    assert np.mean(losses[-4:]) < np.mean(losses[:4])
+    assert list(errors) == [5, 10, 15, 20]
+    assert summary["steps"] == 20
+    assert summary["held_out_error"] == min(errors.values())
+    assert set(lines[0]) == {
+        "step", "epoch", "loss", "identity", "cosine", "rate", "attention_rate", "images_per_second"
+    }  # fmt: skip
+    assert summary["files"] == ["head/model.onnx", "head/head.onnx"]
+
+
+def test_the_exported_model_is_the_best_checkpoint(folder: Path, capsys: Capture) -> None:
+    assert run(capsys, "train.toml", "--out", "teacher")[0] == 0
+    write_config(folder, HEAD)
+    assert run(capsys, "train.toml", "--out", "out")[0] == 0
+    best = best_checkpoint(folder / "out" / "checkpoints")
+    assert best is not None
+    tensors = read_checkpoint(best).tensors
+    config = read_config(folder / "train.toml")
+    network, _ = build_network(config.network)
+    assert config.head is not None
+    head = build_head(config.head, network.grid_channels)
+    for part, module in (("network.", network), ("head.", head)):
+        own = {name.removeprefix(part): each for name, each in tensors.items() if name.startswith(part)}
+        module.load_state_dict(own)
+        module.eval()
+    crops = [read_image(folder / "faces" / "person_0" / f"{photo}.png").pixels for photo in range(3)]
+    pixels = ((np.stack(crops).astype(np.float32) - 127.5) / 127.5).transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        features = network(torch.from_numpy(pixels))
+        local = torch.nn.functional.normalize(head.project(features.grid), dim=1)
+
+    def session(name: str) -> onnxruntime.InferenceSession:
+        return onnxruntime.InferenceSession(folder / "out" / name, providers=["CPUExecutionProvider"])
+
+    grid, vector = session("model.onnx").run(["grid", "vector"], {"pixels": pixels})
+    np.testing.assert_allclose(grid, features.grid.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(vector, features.vector.numpy(), rtol=1e-4, atol=1e-5)
+    (found,) = session("head.onnx").run(["features"], {"grid": np.ascontiguousarray(grid.transpose(0, 2, 3, 1))})
+    np.testing.assert_allclose(found.transpose(0, 3, 1, 2), local.numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_folder_in_use_is_refused_without_resume_and_gone_on_with_it(folder: Path, capsys: Capture) -> None:
+    assert run(capsys, "train.toml")[0] == 0
+    before = (folder / "train" / "log.jsonl").read_bytes()
+    code, _, err = run(capsys, "train.toml")
+    assert code == 2
+    assert "the folder train is not empty; add --resume" in err
+    assert (folder / "train" / "log.jsonl").read_bytes() == before
+    code, out, err = run(capsys, "train.toml", "--resume")
+    assert code == 0
+    assert "goes on after step 8" in err
+    assert out.startswith("8 steps")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "train.toml is no file; give a TOML file"),
+        (BACKBONE.replace("epochs = 2", "epochs = 0"), "schedule.epochs must be at least 1, got 0"),
+        (BACKBONE.replace('"faces"', '"absent"'), "absent"),
+        (BACKBONE.replace("batch = 4", "batch = 400"), "fill no batch of 400"),
+    ],
+)
+def test_what_cannot_be_trained_is_wrong_usage(folder: Path, capsys: Capture, text: str | None, told: str) -> None:
+    (folder / "train.toml").unlink()
+    if text is not None:
+        write_config(folder, text)
+    code, out, err = run(capsys, "train.toml", "--json")
+    assert (code, out) == (2, "")
+    error = json.loads(err.splitlines()[-1])["error"]
+    assert error["code"] in ("invalid_config", "invalid_argument")
+    assert told in error["message"]
+
+
+@pytest.mark.parametrize("absent", [("torch",), ("safetensors",), ("torch", "safetensors")])
+def test_a_missing_package_is_named_with_its_extra(
+    folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, absent: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(train_module, "find_spec", lambda name: None if name in absent else find_spec(name))
+    code, _, err = run(capsys, "train.toml", "--json")
+    assert code == 5
+    error = json.loads(err)["error"]
+    assert error["code"] == "missing_package"
+    assert error["message"] == f"training needs {' and '.join(absent)}: pip install 'xcos[train]'"
+    assert not (folder / "train").exists()
+
+
+def test_tensorboard_is_needed_only_where_asked_for(
+    folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert run(capsys, "train.toml")[0] == 0
+    write_config(folder, BACKBONE + "tensorboard = true")
+    code, _, err = run(capsys, "train.toml", "--out", "out")
+    assert code == 5
+    assert "run.tensorboard needs the package tensorboard: pip install tensorboard" in err
+
+
+def test_tensorboard_gets_what_the_log_gets(folder: Path, capsys: Capture) -> None:
+    write_config(folder, BACKBONE + "tensorboard = true")
+    assert run(capsys, "train.toml")[0] == 0
+    (events,) = (folder / "train" / "tensorboard").iterdir()
+    assert b"images_per_second" in events.read_bytes()
+
+
+def test_a_report_is_one_line_with_the_time_left() -> None:
+    report = Report(1200, 0.5, {"loss": 1.25, "identity": 2.0}, (0.1, 0.001), 1234.5, 3 * 3600 + 4 * 60 + 5)
+    line = report_line(report)
+    assert line == "epoch 0.50  loss 1.2500  identity 2.0000  rate 0.1  1,234 images/s  3:04:05 left"

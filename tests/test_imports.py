@@ -16,13 +16,16 @@ PACKAGE = Path(xcos.__file__).parent
 ROWS = (
     {"version", "errors", "types"},
     {"interfaces", "images", "alignment", "faces", "compare", "calibration", "quality", "weights", "regions"}
-    | {"files", "onnx_runtime"},
+    | {"files", "onnx_runtime", "occluders"},
     {"extractor", "verification"},
     {"draw", "report", "verifier", "testing"},
-    {"pairs", "detectors", "embedders"},
-    {"catalog"},
+    {"pairs", "detectors", "embedders", "comparators"},
+    {"catalog", "models"},
+    {"training"},
     {"cli", "__main__"},
 )
+# Who may start a training; each is itself imported only by its command.
+TRAINERS = {"cli/plug.py", "cli/train.py"}
 # A result shows itself in a notebook; what it needs for that is imported when it is shown.
 SHOWING = {("verification", "draw"), ("verification", "report")}
 HEAVY = ("numpy", "PIL", "onnx", "onnxruntime", "joblib", "jinja2", "rich", "matplotlib", "torch", "fastapi")
@@ -48,6 +51,14 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+def roots(path: Path) -> set[str]:
+    """First names of everything that a module imports."""
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.split(".")[0] for name in names}
+
+
 def test_every_module_stands_in_the_table() -> None:
     assert {part(path) for path in MODULES} == set().union(*ROWS)
 
@@ -58,6 +69,17 @@ def test_a_module_imports_only_from_its_row_and_above(path: Path) -> None:
     me = part(path)
     wrong = {name for name in imported(path) if row[name] > row[me] and (me, name) not in SHOWING}
     assert not wrong
+
+
+def test_torch_is_imported_by_the_training_alone_and_the_training_by_its_commands() -> None:
+    importers: dict[str, set[str]] = {"torch": set(), "training": set()}
+    for path in MODULES:
+        if part(path) != "training":
+            name = path.relative_to(PACKAGE).as_posix()
+            importers["training"] |= {name} if "training" in imported(path) else set()
+            importers["torch"] |= {name} if "torch" in roots(path) else set()
+    assert importers["torch"] == set()
+    assert importers["training"] <= TRAINERS
 
 
 def test_importing_the_package_loads_nothing_heavy_and_prints_nothing() -> None:

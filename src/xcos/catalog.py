@@ -12,6 +12,7 @@ from xcos.detectors import Mtcnn, WholeImage, YuNet
 from xcos.embedders import DlibResNet, OnnxEmbedder
 from xcos.errors import InvalidArgument
 from xcos.interfaces import Comparator, Detector, Embedder
+from xcos.models import read_model
 from xcos.types import CropTemplate, FaceChoice
 from xcos.verifier import VECTOR_COMPARATOR, Verifier
 from xcos.weights import read_card
@@ -39,23 +40,28 @@ def default_verifier(*, face: FaceChoice = "only") -> Verifier:
 def build_verifier(
     *,
     detector: str = "mtcnn",
-    embedder: str = "dlib",
-    comparator: str = "norm",
+    embedder: str = "",
+    comparator: str = "",
     calibration: str | Path = "",
     vector_calibration: str | Path = "",
+    model: str | Path = "",
     face: FaceChoice = "only",
 ) -> Verifier:
     """The verifier with these names; ``yunet:FILE.onnx`` and ``onnx:FILE.onnx`` (its card ``FILE.json``
-    beside it) take a user's files.
+    beside it) take a user's files. Without names it is ``dlib`` and ``norm``.
 
     Without ``calibration`` and ``vector_calibration`` the packaged ones for the embedder and comparator are used;
-    there are some only for packaged weights.
+    there are some only for packaged weights. A ``model`` folder (:func:`xcos.models.read_model`) brings all four.
     """
-    network = _embedder(embedder)
-    weighting = _named(COMPARATORS, comparator, "comparator")()
+    if model:
+        named = {"embedder": embedder, "comparator": comparator}
+        named |= {"calibration": str(calibration), "vector_calibration": str(vector_calibration)}
+        return _folder_verifier(model, detector, face, given=[name for name, value in named.items() if value])
+    network = _embedder(embedder or "dlib")
+    weighting = _named(COMPARATORS, comparator or "norm", "comparator")()
     grid = read_calibration(calibration) if calibration else packaged_calibration(network.model, weighting.name)
     return Verifier(
-        detector=_detector(detector, network.card.template),
+        detector=build_detector(detector, network.card.template),
         embedder=network,
         comparator=weighting,
         calibration=grid,
@@ -68,7 +74,25 @@ def build_verifier(
     )
 
 
-def _detector(name: str, template: CropTemplate) -> Detector:
+def _folder_verifier(folder: str | Path, detector: str, face: FaceChoice, *, given: list[str]) -> Verifier:
+    if given:
+        raise InvalidArgument(
+            f"a model folder brings its own {' and '.join(given)}; leave away either the model or the other",
+            given=given,
+        )
+    model = read_model(folder)
+    return Verifier(
+        detector=build_detector(detector, model.card.template),
+        embedder=model.embedder,
+        comparator=model.comparator,
+        calibration=model.calibration,
+        vector_calibration=model.vector_calibration,
+        face=face,
+    )
+
+
+def build_detector(name: str, template: CropTemplate) -> Detector:
+    """The detector of this name; ``whole-image`` takes photos for crops of ``template``."""
     kind, _, file = name.partition(":")
     if file:
         return _named(FILE_DETECTORS, kind, "detector")(file)

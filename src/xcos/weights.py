@@ -6,6 +6,8 @@ import hashlib
 import importlib.util
 import json
 import math
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -58,27 +60,31 @@ class WeightCard:
 
 
 def read_card(path: str | Path) -> WeightCard:
-    """The card in a JSON file with every field of :class:`WeightCard`.
+    """The card in a JSON or TOML file (by its ending) with every field of :class:`WeightCard`.
 
     ``template`` is ``"arcface_112"``, ``"dlib_150"`` or ``{"name", "width", "height", "points"}``; ``mean`` is
     one number or three. Raises :class:`InvalidCard` naming the field that is missing or wrong.
     """
-    shown = Path(path).name
+    return card_from(read_fields(path), Path(path).name)
+
+
+def read_fields(path: str | Path) -> dict[str, object]:
+    """What a JSON object or a TOML file says; which of the two it is, its ending tells."""
+    path = Path(path)
+    parse, kind = (tomllib.loads, "TOML table") if path.suffix.lower() == ".toml" else (json.loads, "JSON object")
     try:
-        fields = json.loads(Path(path).read_text("utf-8"))
+        fields = parse(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InvalidCard(f"cannot read the weight card {shown}: {error}; it must be a JSON object") from error
+        raise InvalidCard(f"cannot read the weight card {path.name}: {error}; it must be a {kind}") from error
     if not isinstance(fields, dict):
-        raise InvalidCard(f"the weight card {shown} must be a JSON object, got {type(fields).__name__}")
+        raise InvalidCard(f"the weight card {path.name} must be a {kind}, got {type(fields).__name__}")
+    return fields
+
+
+def card_from(fields: Mapping[str, object], shown: str) -> WeightCard:
+    """The card with these fields; errors call it ``shown``."""
     wanted = ("name", "sha256", "template", "color", "mean", "scale", "licence", "source", "training_data")
-    missing, unknown = [key for key in wanted if key not in fields], sorted(set(fields) - set(wanted))
-    if missing or unknown:
-        raise InvalidCard(
-            f"the weight card {shown} lacks {missing or 'nothing'} and has unknown fields {unknown or 'none'}; "
-            f"it needs exactly {', '.join(wanted)}",
-            missing=missing,
-            unknown=unknown,
-        )
+    require_fields(fields, wanted, f"the weight card {shown}")
     try:
         return WeightCard(
             name=_text(fields, "name"),
@@ -95,7 +101,19 @@ def read_card(path: str | Path) -> WeightCard:
         raise InvalidCard(f"the weight card {shown} has a wrong value: {error}") from error
 
 
-def _text(fields: dict[str, object], key: str) -> str:
+def require_fields(fields: Mapping[str, object], wanted: Sequence[str], what: str) -> None:
+    """Raises :class:`InvalidCard` unless ``fields`` has exactly the ``wanted`` keys."""
+    missing, unknown = [key for key in wanted if key not in fields], sorted(set(fields) - set(wanted))
+    if missing or unknown:
+        raise InvalidCard(
+            f"{what} lacks {missing or 'nothing'} and has unknown fields {unknown or 'none'}; "
+            f"it needs exactly {', '.join(wanted)}",
+            missing=missing,
+            unknown=unknown,
+        )
+
+
+def _text(fields: Mapping[str, object], key: str) -> str:
     value = fields[key]
     if not isinstance(value, str) or not value:
         raise ValueError(f"{key} must be a text, got {value!r}")

@@ -90,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"xcos {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_verify(commands)
+    _add_plug(commands)
     _add_demo(commands)
+    _add_train(commands)
     _add_doctor(commands)
     return parser
 
@@ -133,11 +135,12 @@ def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:
     models = command.add_argument_group("components")
     models.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
     models.add_argument(
-        "--embedder", default="dlib", help="dlib (default), dlib-fourth, onnx:FILE.onnx with its card FILE.json"
+        "--embedder", default="", help="dlib (default), dlib-fourth, onnx:FILE.onnx with its card FILE.json"
     )
-    models.add_argument("--comparator", default="norm", help="norm (default), uniform")
+    models.add_argument("--comparator", default="", help="norm (default), uniform")
     models.add_argument("--calibration", default="", metavar="CARD.json", help="of your own embedder and comparator")
     models.add_argument("--vector-calibration", default="", metavar="CARD.json", help="of your own embedder's vector")
+    models.add_argument("--model", default="", metavar="FOLDER", help="all but the detector, as 'xcos plug' wrote them")
 
     def run(options: argparse.Namespace) -> int:
         from xcos.cli import verify
@@ -155,6 +158,40 @@ def _face(value: str) -> FaceChoice:
     raise argparse.ArgumentTypeError(f"must be only, largest, center or an index from 0, got {value!r}")
 
 
+def _add_plug(commands: argparse._SubParsersAction[_Parser]) -> None:
+    more = "The network stays as it is; the result is a model folder for 'xcos verify --model'."
+    command = _command(commands, "plug", "fit a head to your own network and calibrate it on your photos", more)
+    command.add_argument("network", metavar="MODEL.onnx", help="face recognition network")
+    command.add_argument("--card", required=True, metavar="CARD", help="what it is: card.toml or .json (docs/plug.md)")
+    command.add_argument("--data", required=True, metavar="FOLDER", help="one sub-folder of photos for each person")
+    command.add_argument("--out", required=True, metavar="FOLDER", help="new folder for the model")
+    command.add_argument(
+        "--weighting",
+        default="separable",
+        choices=("separable", "symmetric", "norm", "uniform"),
+        help="how cells are weighed (default separable)",
+    )
+    command.add_argument("--channels", type=int, default=32, help="features per cell that are kept (default 32)")
+    command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
+    command.add_argument("--face", type=_face, default="center", help="which face of a photo (default center)")
+    command.add_argument("--grid", default="", metavar="TENSOR", help="name of the feature map, if not the last one")
+    command.add_argument("--vector", default="", metavar="TENSOR", help="name of the embedding, if there are several")
+    command.add_argument("--dataset", default="", help="name of the photos for the cards (default: of their folder)")
+    command.add_argument("--cache", default="", metavar="FOLDER", help="where features are kept (default: OUT.cache)")
+    command.add_argument("--steps", type=int, default=1500, help="steps of fitting (default 1500)")
+    command.add_argument("--seed", type=int, default=0, help="of the fitting (default 0)")
+    command.add_argument(
+        "--fmr", type=float, nargs="+", default=[1e-2, 1e-3], help="false match rates to report (default 0.01 0.001)"
+    )
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import plug
+
+        return plug.run(options)
+
+    command.set_defaults(run=run)
+
+
 def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
     command = _command(commands, "demo", "compare rendered example faces and write their reports")
     command.add_argument("--out", default="xcos-demo", metavar="FOLDER", help="where reports go (default xcos-demo)")
@@ -163,6 +200,26 @@ def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
         from xcos.cli import demo
 
         return demo.run(options)
+
+    command.set_defaults(run=run)
+
+
+def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = _command(
+        commands,
+        "train",
+        "train a network or an explaining head from a configuration",
+        "On several GPUs: torchrun --nproc-per-node COUNT -m xcos train CONFIG.toml",
+    )
+    command.add_argument("config", metavar="CONFIG.toml", help="what to train; the folder recipes has examples")
+    command.add_argument("--out", metavar="FOLDER", help="checkpoints, log and model (default: the name of CONFIG)")
+    command.add_argument("--resume", action="store_true", help="go on from the newest whole checkpoint in the folder")
+    command.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is any")
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import train
+
+        return train.run(options)
 
     command.set_defaults(run=run)
 

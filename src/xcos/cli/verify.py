@@ -69,6 +69,7 @@ def _component_files(options: argparse.Namespace) -> list[str]:
     named = [options.calibration, options.vector_calibration]
     named += [name.partition(":")[2] for name in (options.detector, options.embedder)]
     named += [str(Path(path).with_suffix(".json")) for path in named if path.endswith(".onnx")]
+    named += [str(path) for path in Path(options.model).glob("*")] if options.model else []
     return [path for path in named if path]
 
 
@@ -98,6 +99,7 @@ def _verifier(options: argparse.Namespace) -> Verifier:
         comparator=options.comparator,
         calibration=options.calibration,
         vector_calibration=options.vector_calibration,
+        model=options.model,
         face=options.face,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +37,15 @@ class OnnxEmbedder:
         vector: str = "",
         providers: Sequence[str] = CPU,
     ) -> None:
-        path = Path(path)
         self.card = card
-        network = _parse(_own_bytes(path, card), path.name)
-        self._input, self._block = _check_input(network, card, path.name)
-        self._vector = vector or _only_vector(network, path.name)
-        self._grid = grid or _last_map(network)
-        for tensor in filter(None, (self._vector, self._grid)):
-            _expose(network, tensor)
+        network = open_network(path, card, grid=grid, vector=vector)
+        self._input, self._block, self._vector, self._grid = network.input, network.block, network.vector, network.grid
         # The card's hash is in the name: the same file fed otherwise gives templates that must not be mixed.
         self.model = f"{card.name}/{self._grid or 'vector'}+{self._vector}/{card.sha256[:12]}-{card.fingerprint}"
         try:
-            self._session = open_session(network.SerializeToString(), providers)
+            self._session = open_session(network.content, providers)
         except Exception as error:  # onnxruntime raises many types for a broken model
-            raise InvalidModel(f"{path.name} cannot be run by ONNX Runtime: {error}") from error
+            raise InvalidModel(f"{Path(path).name} cannot be run by ONNX Runtime: {error}") from error
 
     def embed(self, crops: Crops) -> Templates:
         """Templates of (n, H, W, 3) RGB crops cut to the card's template."""
@@ -73,6 +69,32 @@ class OnnxEmbedder:
         if maps[0].ndim != 4:
             raise InvalidModel(f"a grid is (n, channels, h, w); '{self._grid}' has shape {maps[0].shape}")
         return np.ascontiguousarray(maps[0].transpose(0, 2, 3, 1), np.float32), vectors
+
+
+@dataclass(frozen=True)
+class OpenNetwork:
+    """A user's network as it is run: its grid and its vector are outputs, its input has the card's shape."""
+
+    content: bytes
+    """The ONNX file; the same bytes whenever the same file is opened the same way."""
+    input: str
+    block: int
+    """How many crops fit one call."""
+    vector: str
+    grid: str
+    """Name of the tensor with the grid; empty where the network has none."""
+
+
+def open_network(path: str | Path, card: WeightCard, *, grid: str = "", vector: str = "") -> OpenNetwork:
+    """The network in an ONNX file, checked against its card; ``grid`` and ``vector`` as in :class:`OnnxEmbedder`."""
+    path = Path(path)
+    network = _parse(_own_bytes(path, card), path.name)
+    name, block = _check_input(network, card, path.name)
+    vector = vector or _only_vector(network, path.name)
+    grid = grid or _last_map(network)
+    for tensor in filter(None, (vector, grid)):
+        _expose(network, tensor)
+    return OpenNetwork(network.SerializeToString(deterministic=True), name, block, vector, grid)
 
 
 def _own_bytes(path: Path, card: WeightCard) -> bytes:

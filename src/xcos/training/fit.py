@@ -1,0 +1,217 @@
+"""A head for a network that stays as it is, from features computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+from xcos.errors import InvalidArgument
+from xcos.training.head import FaceMaps, Norm, Separable, Symmetric, Uniform, Weighting, XcosHead
+from xcos.types import Floats, Grids
+
+WeightingName = Literal["separable", "symmetric", "norm", "uniform"]
+"""Not the paper's own, whose score depends on the order of the photos."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a head is fitted; the defaults were chosen on held-out people of one network (docs/plug.md)."""
+
+    weighting: WeightingName = "separable"
+    channels: int = 32
+    steps: int = 1500
+    people: int = 32
+    """People with two photos in every batch."""
+    others: int = 32
+    """Photos of any people beside them."""
+    rate: float = 2e-2
+    """Greatest learning rate of AdamW, with one cycle."""
+    decay: float = 1e-2
+    scale: float = 24.0
+    """Scores are multiplied by it in the identity loss."""
+    identity: float = 0.01
+    """Weight of the identity loss beside the teacher's."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.weighting not in get_args(WeightingName):
+            raise InvalidArgument(
+                f"weighting {self.weighting!r} is unknown; one of {', '.join(get_args(WeightingName))}"
+            )
+        if min(self.channels, self.steps, self.people) < 1 or self.others < 0:
+            raise InvalidArgument("channels, steps and people of a fit must be at least 1, others at least 0")
+
+
+def settings_for(weighting: WeightingName, *, channels: int, steps: int, seed: int) -> FitSettings:
+    """The defaults; smaller batches for the weighting that runs a network on every pair of a batch."""
+    people, others = (16, 8) if weighting == "symmetric" else (32, 32)
+    return FitSettings(weighting, channels, steps, people, others, seed=seed)
+
+
+class GridSource(Protocol):
+    """An array of grids, or what reads its rows from a disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, rows, cols, channels)."""
+        ...
+
+    def __getitem__(self, index: NDArray[np.int64], /) -> Grids: ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step of fitting measured, before it."""
+
+    number: int
+    teacher: float
+    """Root of the mean squared difference of score and teacher's cosine, mated and non-mated weighing one half each."""
+    identity: float
+
+
+def fit_head(
+    grids: GridSource,
+    vectors: Floats,
+    labels: NDArray[np.int64],
+    settings: FitSettings,
+    on_step: Callable[[Step], None] = lambda _: None,
+) -> XcosHead:
+    """The head, in evaluation mode, whose score comes near the cosine of ``vectors`` and tells people apart.
+
+    ``grids`` (n, rows, cols, channels) and ``vectors`` (n, D) are of the same photos, ``labels`` (n,) of their people.
+    In each batch all pairs are scored. The loss is ``mean (score − cos)²``, mated and non-mated pairs weighing one half
+    each, plus ``identity`` times the cross-entropy of finding each photo's mate by its score among all others
+    (Sohn 2016; as NT-Xent in Chen et al. 2020).
+    """
+    if not len(vectors) == len(labels) == grids.shape[0]:
+        raise InvalidArgument(
+            f"grids, vectors and labels must be of the same photos, got {grids.shape[0]}, {len(vectors)}, {len(labels)}"
+        )
+    with _one_thread():
+        return _fit(grids, vectors, labels, settings, on_step)
+
+
+def _fit(
+    grids: GridSource,
+    vectors: Floats,
+    labels: NDArray[np.int64],
+    settings: FitSettings,
+    on_step: Callable[[Step], None],
+) -> XcosHead:
+    random = np.random.default_rng(settings.seed)
+    teacher = normalize(torch.from_numpy(np.array(vectors, np.float32)), dim=1)
+    head = make_head(settings, grids.shape[-1])
+    optimizer = torch.optim.AdamW(head.parameters(), lr=settings.rate, weight_decay=settings.decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=settings.steps)
+    batches = _Batches(labels, settings, random)
+    head.train()
+    for number in range(settings.steps):
+        rows = batches.draw()
+        batch = torch.from_numpy(grids[rows]).permute(0, 3, 1, 2)
+        scores = all_scores(head, batch)
+        known = torch.from_numpy(labels[rows])
+        imitation = _imitation(scores, teacher[rows] @ teacher[rows].T, known)
+        identity = _identity(scores * settings.scale, known)
+        optimizer.zero_grad()
+        (imitation + settings.identity * identity).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        on_step(Step(number, imitation.item() ** 0.5, identity.item()))
+    return head.eval()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The matrices are small: one thread is as fast, and the result does not depend on the number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def make_head(settings: FitSettings, grid_channels: int) -> XcosHead:
+    """A head that has learned nothing."""
+    makers: dict[str, Callable[[], Weighting]] = {
+        "separable": lambda: Separable(grid_channels),
+        "symmetric": lambda: Symmetric(settings.channels),
+        "norm": Norm,
+        "uniform": Uniform,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return XcosHead(grid_channels, makers[settings.weighting](), channels=settings.channels)
+
+
+def all_scores(head: XcosHead, grids: Tensor) -> Tensor:
+    """``(n, n)`` scores of n faces with one another; ``grids`` (n, grid_channels, h, w).
+
+    Where the attention is a product of the two faces' terms, the score is a matrix product and no pair is formed.
+    """
+    features = head.project(grids)
+    match head.weighting:
+        case Separable() as separable:
+            trust = separable.trust(grids)
+            weighted = (normalize(features, dim=1) * trust[:, None]).flatten(1)
+            return (weighted @ weighted.T) / (trust.flatten(1) @ trust.flatten(1).T)
+        case Norm():
+            whole = normalize(features.flatten(1), dim=1)
+            return whole @ whole.T
+        case Uniform():
+            cells = normalize(features, dim=1).flatten(1)
+            return (cells @ cells.T) / features[0, 0].numel()
+    first, second = torch.triu_indices(len(grids), len(grids), 0)
+    # The other weightings read nothing of the grid but its projection.
+    sides = [FaceMaps(features[at], features[at]) for at in (first, second)]
+    scores = head.compare(*sides).score
+    square = scores.new_zeros(len(grids), len(grids))
+    square = square.index_put((first, second), scores)
+    return square.index_put((second, first), scores)
+
+
+def _imitation(scores: Tensor, wanted: Tensor, labels: Tensor) -> Tensor:
+    squared = (scores - wanted).square()
+    mated = labels[:, None] == labels[None, :]
+    itself = torch.eye(len(labels), dtype=torch.bool)
+    return (squared[mated & ~itself].mean() + squared[~mated].mean()) / 2
+
+
+def _identity(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over all ordered mated pairs of −log of the mate's share among itself and the anchor's non-mates."""
+    mated = labels[:, None] == labels[None, :]
+    others = logits.masked_fill(mated, -torch.inf).logsumexp(dim=1)
+    anchor, mate = torch.nonzero(mated & ~torch.eye(len(labels), dtype=torch.bool), as_tuple=True)
+    against = torch.stack([logits[anchor, mate], others[anchor]], dim=1)
+    return cross_entropy(against, torch.zeros(len(anchor), dtype=torch.int64))
+
+
+class _Batches:
+    def __init__(self, labels: NDArray[np.int64], settings: FitSettings, random: np.random.Generator) -> None:
+        by_person = np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels))[:-1])
+        self._mated = [rows for rows in by_person if len(rows) > 1]
+        self._all = np.arange(len(labels))
+        self._random = random
+        self._people = min(settings.people, len(self._mated))
+        self._others = settings.others
+        if not self._mated or len(by_person) < 2:
+            raise InvalidArgument(
+                f"{len(labels)} photos of {len(by_person)} people, {len(self._mated)} of them with two photos or more, "
+                "cannot teach who is who; give two people or more, and two photos or more of most"
+            )
+
+    def draw(self) -> NDArray[np.int64]:
+        """Rows of a batch: two photos of each of some people, then photos of anyone; none twice."""
+        chosen = self._random.choice(len(self._mated), self._people, replace=False)
+        pairs = np.concatenate([self._random.choice(self._mated[at], 2, replace=False) for at in chosen])
+        rest = np.setdiff1d(self._all, pairs)
+        others = self._random.choice(rest, min(self._others, len(rest)), replace=False)
+        return np.concatenate([pairs, others])

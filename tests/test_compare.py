@@ -7,14 +7,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cosine
 
-from xcos.compare import NormWeighted, Uniform, vectors_as_grids
+from xcos.compare import NormWeighted, TrustWeighted, Uniform, vectors_as_grids
 from xcos.errors import InvalidArgument
 from xcos.interfaces import Comparator
 from xcos.types import Comparison, Grids
 
 SHAPE = (2, 2, 3, 2)
 GRIDS = arrays(np.float32, SHAPE, elements=st.floats(-100, 100, width=16))
-BOTH = pytest.mark.parametrize("comparator", [Uniform(), NormWeighted()], ids=["uniform", "norm"])
+BOTH = pytest.mark.parametrize(
+    "comparator", [Uniform(), NormWeighted(), TrustWeighted()], ids=["uniform", "norm", "trust"]
+)
 
 
 def random_grids(seed: int, n: int = 6, rows: int = 5, cols: int = 7, channels: int = 32) -> Grids:
@@ -46,6 +48,26 @@ def test_the_norm_weighted_score_is_the_cosine_of_the_flattened_grids() -> None:
     a, b = random_grids(3), random_grids(4)
     expected = [1 - cosine(x.ravel().astype(float), y.ravel().astype(float)) for x, y in zip(a, b, strict=True)]
     np.testing.assert_allclose(scores(NormWeighted(), a, b), expected, atol=1e-12)
+
+
+def test_trust_weighting_of_two_cells_by_hand() -> None:
+    """Trusts 3 and 1 against 2 and 2: weights 6 : 2; cosines 1 and 0; score 6 / 8."""
+    a = np.array([[[[3, 0], [0, 1]]]], np.float32)
+    b = np.array([[[[2, 0], [2, 0]]]], np.float32)
+    similarity, attention = TrustWeighted().maps(a, b)
+    np.testing.assert_allclose(similarity, [[[1, 0]]], atol=1e-12)
+    np.testing.assert_allclose(attention, [[[0.75, 0.25]]], atol=1e-12)
+
+
+@given(GRIDS, GRIDS)
+def test_trust_weighting_sums_to_one_and_is_a_ratio_of_inner_products(a: Grids, b: Grids) -> None:
+    lengths = [np.linalg.norm(grid.astype(float), axis=3) for grid in (a, b)]
+    assume((lengths[0] * lengths[1]).sum(axis=(1, 2)).min() > 0)
+    _, attention = TrustWeighted().maps(a, b)
+    np.testing.assert_allclose(attention.sum(axis=(1, 2)), 1, atol=1e-12)
+    products = (a.astype(float) * b.astype(float)).sum(axis=(1, 2, 3))
+    expected = products / (lengths[0] * lengths[1]).sum(axis=(1, 2))
+    np.testing.assert_allclose(scores(TrustWeighted(), a, b), expected, atol=1e-9)
 
 
 @given(GRIDS, GRIDS)

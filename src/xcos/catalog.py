@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from xcos.calibration import Calibration, read_calibration
-from xcos.compare import NormWeighted, Uniform
+from xcos.compare import NormWeighted, TrustWeighted, Uniform
 from xcos.detectors import Mtcnn, WholeImage, YuNet
 from xcos.embedders import DlibResNet, OnnxEmbedder
 from xcos.errors import InvalidArgument
@@ -28,12 +28,20 @@ FILE_DETECTORS: dict[str, Callable[[str], Detector]] = {"yunet": YuNet}
 EMBEDDERS: dict[str, Callable[[], Embedder]] = {
     "dlib": DlibResNet,
     "dlib-fourth": lambda: DlibResNet(grid="fourth"),
+    "xcos-dlib-7x7": lambda: DlibResNet(grid="trusted"),
 }
-COMPARATORS: dict[str, Callable[[], Comparator]] = {"norm": NormWeighted, "uniform": Uniform}
+COMPARATORS: dict[str, Callable[[], Comparator]] = {
+    "norm": NormWeighted,
+    "trust": TrustWeighted,
+    "uniform": Uniform,
+}
+DEFAULT_EMBEDDER = "xcos-dlib-7x7"
+OWN_COMPARATOR = {"xcos-dlib-7x7": "trust"}
+"""Embedders whose grids were learned for one comparator; the others are compared by ``norm``."""
 
 
 def default_verifier(*, face: FaceChoice = "only") -> Verifier:
-    """MTCNN, dlib's ResNet with its 5 × 5 grid, norm weighting, and their calibration on LFW's development people."""
+    """MTCNN, the shipped 7 × 7 model on dlib's ResNet, trust weighting, and their calibration on LFW's people."""
     return build_verifier(face=face)
 
 
@@ -48,7 +56,8 @@ def build_verifier(
     face: FaceChoice = "only",
 ) -> Verifier:
     """The verifier with these names; ``yunet:FILE.onnx`` and ``onnx:FILE.onnx`` (its card ``FILE.json``
-    beside it) take a user's files. Without names it is ``dlib`` and ``norm``.
+    beside it) take a user's files. Without names it is ``xcos-dlib-7x7`` and ``trust``; other embedders are compared
+    by ``norm``.
 
     Without ``calibration`` and ``vector_calibration`` the packaged ones for the embedder and comparator are used;
     there are some only for packaged weights. A ``model`` folder (:func:`xcos.models.read_model`) brings all four.
@@ -57,8 +66,9 @@ def build_verifier(
         named = {"embedder": embedder, "comparator": comparator}
         named |= {"calibration": str(calibration), "vector_calibration": str(vector_calibration)}
         return _folder_verifier(model, detector, face, given=[name for name, value in named.items() if value])
-    network = _embedder(embedder or "dlib")
-    weighting = _named(COMPARATORS, comparator or "norm", "comparator")()
+    embedder = embedder or DEFAULT_EMBEDDER
+    network = _embedder(embedder)
+    weighting = _named(COMPARATORS, comparator or OWN_COMPARATOR.get(embedder, "norm"), "comparator")()
     grid = read_calibration(calibration) if calibration else packaged_calibration(network.model, weighting.name)
     return Verifier(
         detector=build_detector(detector, network.card.template),

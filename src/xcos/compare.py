@@ -41,6 +41,25 @@ class NormWeighted:
         return _ratio(dots, lengths), lengths / totals
 
 
+@dataclass(frozen=True)
+class TrustWeighted:
+    """Cells count by how much both faces' cells can be trusted, for grids whose features are as long as that.
+
+    With trust ``u = |a|`` the attention is ``u_A u_B / Σ u_A u_B`` and the score ``Σ a·b / Σ |a| |b|``: a ratio of two
+    inner products, symmetric bit for bit. Unlike :class:`NormWeighted` the attention sums to 1 even where the two
+    faces are covered in different places.
+    """
+
+    name: str = "trust"
+
+    def maps(self, probes: Grids, references: Grids) -> tuple[Maps, Maps]:
+        """Local cosines, and each cell's share of the pair's trust."""
+        dots, probe_squares, reference_squares = _products(probes, references)
+        trust = np.sqrt(probe_squares * reference_squares)
+        totals = _per_pair(trust)
+        return _ratio(dots, trust), np.divide(trust, totals, out=np.zeros_like(trust), where=totals > 0)
+
+
 def vectors_as_grids(vectors: Floats) -> Grids:
     """``(n, 1, 1, D)``: a plain embedding is a grid of one cell, and its cosine a comparison of one cell."""
     return vectors[:, None, None, :]

@@ -10,8 +10,8 @@ from xcos.catalog import DATA, default_verifier
 from xcos.errors import InvalidArgument
 from xcos.images import read_image
 
-# One pair for each outcome; the third is of two people whose vectors alone would match.
-PAIRS = (("0_front", "0_smile"), ("0_front", "1_front"), ("1_front", "2_smile"))
+# One pair for each outcome; the third is of two people whose grids alone would match.
+PAIRS = (("0_front", "0_smile"), ("0_front", "1_front"), ("1_front", "2_front"))
 
 
 def run(options: argparse.Namespace) -> int:

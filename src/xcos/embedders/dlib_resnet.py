@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from xcos.alignment import DLIB_150, require_crops
+from xcos.embedders.trusted_stage import StageWeights, add_stage, read_stage
 from xcos.errors import InvalidArgument, WeightsMismatch
 from xcos.onnx_runtime import CPU, GraphWriter, open_session
 from xcos.types import Crops, Floats, Templates
-from xcos.weights import WeightCard, packaged_file, verified_bytes
+from xcos.weights import WeightCard, packaged_file, read_card, verified_bytes
 
 CARD = WeightCard(
     name="dlib_face_recognition_resnet_model_v1",
@@ -26,6 +28,8 @@ CARD = WeightCard(
     training_data="about 3 million photos of 7,485 people (FaceScrub, VGG, and others scraped), as dlib.net states",
 )
 BLOCK = 8  # larger blocks leave the cache and are slower
+SHIPPED = Path(__file__).parents[1] / "data" / "models" / "xcos-dlib-7x7"
+Grid = Literal["last", "fourth", "trusted"]
 
 
 class DlibResNet:
@@ -33,18 +37,26 @@ class DlibResNet:
 
     ``grid="last"`` gives 5 × 5 × 128: the last stage and the final linear layer at every place; the mean of
     its four corners *is* the vector. ``grid="fourth"`` gives 7 × 7 × 256: the features of the fourth stage,
-    one stage before; its even places are the network's own 4 × 4 map. The published weights are unchanged;
-    strides are replaced by dilations, which computes the places between.
+    one stage before; its even places are the network's own 4 × 4 map. ``grid="trusted"`` gives 7 × 7 × 128: a
+    learned stage on those, whose features are as long as each cell can be trusted (docs/models/xcos-dlib-7x7.md);
+    ``stage`` is the folder of its ``stage.npz`` and ``card.json``, and ignored by the other grids.
+
+    The published weights and the vector are the same in all three; strides are replaced by dilations, which
+    computes the places between.
     """
 
-    def __init__(self, *, grid: Literal["last", "fourth"] = "last", providers: Sequence[str] = CPU) -> None:
-        if grid not in ("last", "fourth"):
-            raise InvalidArgument(f"grid must be 'last' or 'fourth', got {grid!r}")
-        path = packaged_file("face_recognition_models", "models", "dlib_face_recognition_resnet_model_v1.dat")
-        layers = read_layers(verified_bytes(path, CARD.sha256))
+    def __init__(self, *, grid: Grid = "last", stage: Path = SHIPPED, providers: Sequence[str] = CPU) -> None:
+        if grid not in ("last", "fourth", "trusted"):
+            raise InvalidArgument(f"grid must be 'last', 'fourth' or 'trusted', got {grid!r}")
+        layers = published_layers()
         self.card = CARD
         self.model = f"{CARD.name}/{grid}/{CARD.sha256[:12]}"
-        self._session = open_session(_graph(layers, grid), providers)
+        learned = None
+        if grid == "trusted":
+            self.card = read_card(stage / "card.json")
+            learned = read_stage(verified_bytes(stage / "stage.npz", self.card.sha256))
+            self.model = f"{self.card.name}/{CARD.sha256[:12]}-{self.card.sha256[:12]}"
+        self._session = open_session(_graph(layers, grid, learned), providers)
 
     @property
     def providers(self) -> list[str]:
@@ -80,6 +92,12 @@ class Layers:
     """1 + 2 · 14: the first, then two of each residual block."""
     linear: Floats
     """(256, 128)."""
+
+
+def published_layers() -> Layers:
+    """Parameters of the published network, from the package that carries them, after its hash was checked."""
+    path = packaged_file("face_recognition_models", "models", "dlib_face_recognition_resnet_model_v1.dat")
+    return read_layers(verified_bytes(path, CARD.sha256))
 
 
 def read_layers(content: bytes) -> Layers:
@@ -141,7 +159,7 @@ STAGES = ((32, 3), (64, 4), (128, 3), (256, 3), (256, 1))
 DENSE_FROM = 3  # from the fourth stage on, strides become dilations
 
 
-def _graph(layers: Layers, grid: Literal["last", "fourth"]) -> bytes:
+def _graph(layers: Layers, grid: Grid, learned: StageWeights | None) -> bytes:
     net = _Net(layers)
     x = net.graph.pixels("pixels", CARD.mean, CARD.scale)
     x = net.convolve(x, stride=2, relu=True)
@@ -156,6 +174,8 @@ def _graph(layers: Layers, grid: Literal["last", "fourth"]) -> bytes:
             fourth = x  # (n, 256, 7, 7)
     local = net.linear_per_cell(x)  # (n, 128, 5, 5)
     net.corners_mean(local, output="vector")
+    if learned is not None:
+        fourth = add_stage(net.graph, fourth, learned)
     net.graph.node("Identity", local if grid == "last" else fourth, output="grid")
     return net.graph.model({"pixels": ["n", 150, 150, 3]}, ["grid", "vector"])
 

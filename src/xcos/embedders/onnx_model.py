@@ -12,7 +12,7 @@ import numpy as np
 from xcos.alignment import require_crops
 from xcos.compare import vectors_as_grids
 from xcos.errors import InvalidModel, WeightsMismatch, WeightsMissing
-from xcos.onnx_runtime import CPU, open_session
+from xcos.onnx_runtime import CPU, open_session, parse_model
 from xcos.types import Crops, Floats, Templates
 from xcos.weights import WeightCard, verified_bytes
 
@@ -88,7 +88,7 @@ class OpenNetwork:
 def open_network(path: str | Path, card: WeightCard, *, grid: str = "", vector: str = "") -> OpenNetwork:
     """The network in an ONNX file, checked against its card; ``grid`` and ``vector`` as in :class:`OnnxEmbedder`."""
     path = Path(path)
-    network = _parse(_own_bytes(path, card), path.name)
+    network = parse_model(_own_bytes(path, card), path.name)
     name, block = _check_input(network, card, path.name)
     vector = vector or _only_vector(network, path.name)
     grid = grid or _last_map(network)
@@ -109,31 +109,6 @@ def _own_bytes(path: Path, card: WeightCard) -> bytes:
             f"{card.sha256}; correct the card if the file is the right one",
             **error.details,
         ) from error
-
-
-def _parse(content: bytes, name: str) -> Any:
-    import onnx
-
-    try:
-        network = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's own type, without importing protobuf here
-        raise InvalidModel(f"{name} is not an ONNX model; export the network to ONNX") from error
-    if _reads_files(network):
-        raise InvalidModel(f"{name} keeps weights in other files, which are never read; export it as one file")
-    if not network.graph.node:
-        raise InvalidModel(f"{name} is not an ONNX model; export the network to ONNX")
-    return network
-
-
-def _reads_files(message: Any) -> bool:
-    """Whether any tensor, wherever it stands (branches, functions, sparse parts), keeps its values in another file."""
-    import onnx
-    from google.protobuf.message import Message
-
-    if isinstance(message, onnx.TensorProto):
-        return bool(message.data_location == onnx.TensorProto.EXTERNAL)
-    parts = (value for field, value in message.ListFields() if field.message_type is not None)
-    return any(_reads_files(each) for part in parts for each in ([part] if isinstance(part, Message) else part))
 
 
 def _dims(value: Any) -> list[int]:

@@ -30,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     names = lfw.photos_of(lfw.read_pairs(options.lfw / "pairsDevTrain.txt"))
     chosen = names[:: len(names) // options.photos][: options.photos]
-    for grid in ("last", "fourth"):
+    for grid in ("last", "fourth", "trusted"):
         embedder = DlibResNet(grid=grid)
         ready = lfw.prepare(Extractor(Mtcnn(), embedder, face="center"), options.lfw, chosen)
         crops = [photo.sample.face.crop for photo in ready.values() if isinstance(photo, ReadyPhoto)]

@@ -38,7 +38,7 @@ def named(name: str) -> str:
 
 MATCH = (named("0_front"), named("0_smile"))
 NON_MATCH = (named("0_front"), named("1_front"))
-INCONCLUSIVE = (named("1_front"), named("2_smile"))
+INCONCLUSIVE = (named("1_front"), named("2_front"))
 
 
 @pytest.fixture

@@ -21,11 +21,16 @@ from xcos.catalog import DATA
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+GUIDE = ROOT / "docs" / "training.md"
+"""Run from top to bottom: its blocks need the ones before them."""
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
+    """Names and contents of the blocks that are run each by itself."""
     found = []
     for document in DOCUMENTS:
+        if document == GUIDE:
+            continue
         pattern = rf"^```{language}\n(.*?)^```$"
         for number, match in enumerate(re.finditer(pattern, document.read_text("utf-8"), re.M | re.S)):
             found.append((f"{document.name}-{number}", match[1]))
@@ -84,6 +89,10 @@ def test_python_examples_run(code: str, desk: Path) -> None:
 
 @pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in blocks("console")])
 def test_command_examples_run(code: str, desk: Path) -> None:
+    run_commands(code, desk)
+
+
+def run_commands(code: str, desk: Path) -> None:
     commands = [line[2:] for line in code.splitlines() if line.startswith("$ ")]
     assert commands
     for command in commands:
@@ -93,6 +102,27 @@ def test_command_examples_run(code: str, desk: Path) -> None:
         assert done.returncode == 0, done.stderr
         for name in re.findall(r"(?:--report|--picture|--out) (\S+)", command):
             assert (desk / name).stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_the_training_guide_can_be_followed_from_top_to_bottom(
+    desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    text = GUIDE.read_text("utf-8")
+    steps = re.findall(r"^```(python|toml|console)\n(.*?)^```$", text, re.M | re.S)
+    assert [language for language, _ in steps[:4]] == ["python", "toml", "toml", "console"]
+    for language, code in steps:
+        if language == "toml":
+            name = code.splitlines()[0].removeprefix("# ")
+            (desk / name).write_text(code, "utf-8")
+        elif language == "console":
+            run_commands(code, desk)
+        else:
+            exec(compile(code, str(GUIDE), "exec"), {"__name__": "example"})
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert len(rows) == 12, "the table of networks"
+    assert "\n".join(rows) in text
 
 
 def test_there_are_examples_to_run() -> None:

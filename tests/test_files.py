@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from xcos.errors import InvalidArgument
-from xcos.files import require_writable, write_atomically
+from xcos.files import is_within, lock, require_writable, write_atomically
 
 
 @pytest.fixture
@@ -168,3 +168,23 @@ def test_a_protected_file_stays_protected(tmp_path: Path) -> None:
     path.chmod(0o600)
     write_atomically(path, b"new")
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_lock_keeps_others_out_until_the_file_is_closed(tmp_path: Path) -> None:
+    with (tmp_path / "run.lock").open("w") as first, (tmp_path / "run.lock").open("w") as second:
+        lock(first, "taken")
+        with pytest.raises(InvalidArgument, match="taken"):
+            lock(second, "taken")
+        first.close()
+        lock(second, "taken")
+
+
+def test_what_lies_in_a_folder_is_known_before_it_is_there(tmp_path: Path) -> None:
+    (tmp_path / "people" / "ann").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "people")
+    home = tmp_path / "people"
+    assert all(is_within(path, home) for path in (home, home / "new", home / "ann" / "new" / "m", tmp_path / "link/m"))
+    assert is_within(home / "new", tmp_path / "link")
+    outside = (tmp_path, tmp_path / "people.cache", home / ".." / "m")
+    assert not any(is_within(path, home) for path in outside)
+    assert not is_within(home, tmp_path / "nothing")

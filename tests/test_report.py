@@ -25,7 +25,7 @@ Example = Callable[[str], Photo]
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 FETCHING = {"src", "href", "srcset", "data", "action", "poster", "background", "xlink:href"}
 HOSTILE = "<script>alert('1')</script>&\"><img src=x>.jpg"
-PAIRS = [("0_front", "0_smile"), ("0_front", "1_front"), ("1_front", "2_smile"), ("4_light", "5_yaw")]
+PAIRS = [("0_front", "0_smile"), ("0_front", "1_front"), ("1_front", "2_front"), ("4_light", "5_yaw")]
 
 
 class Page(HTMLParser):

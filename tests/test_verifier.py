@@ -329,7 +329,7 @@ PAIRS = [
     ("0_front", "0_smile"),
     ("1_light", "1_yaw"),
     ("2_front", "3_yaw"),
-    ("1_front", "2_smile"),
+    ("1_front", "2_front"),
     ("4_yaw", "5_light"),
 ]
 

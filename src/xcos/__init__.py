@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from xcos.calibration import fit_calibration as fit_calibration
     from xcos.calibration import read_calibration as read_calibration
     from xcos.catalog import default_verifier as default_verifier
+    from xcos.comparators.learned import LearnedHead as LearnedHead
     from xcos.compare import NormWeighted as NormWeighted
+    from xcos.compare import TrustWeighted as TrustWeighted
     from xcos.compare import Uniform as Uniform
     from xcos.detectors.mtcnn import Mtcnn as Mtcnn
     from xcos.detectors.whole_image import WholeImage as WholeImage
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from xcos.errors import XcosError as XcosError
     from xcos.extractor import Extractor as Extractor
     from xcos.images import read_image as read_image
+    from xcos.models import FaceModel as FaceModel
+    from xcos.models import read_model as read_model
     from xcos.pairs import read_pairs as read_pairs
     from xcos.pairs import score_pairs as score_pairs
     from xcos.quality import QualityLimits as QualityLimits
@@ -56,7 +60,9 @@ _HOME = {
     "fit_calibration": "calibration",
     "read_calibration": "calibration",
     "default_verifier": "catalog",
+    "LearnedHead": "comparators.learned",
     "NormWeighted": "compare",
+    "TrustWeighted": "compare",
     "Uniform": "compare",
     "Mtcnn": "detectors.mtcnn",
     "WholeImage": "detectors.whole_image",
@@ -68,6 +74,8 @@ _HOME = {
     "XcosError": "errors",
     "Extractor": "extractor",
     "read_image": "images",
+    "FaceModel": "models",
+    "read_model": "models",
     "read_pairs": "pairs",
     "score_pairs": "pairs",
     "QualityLimits": "quality",

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 from xcos.errors import InvalidArgument
 
@@ -42,6 +43,28 @@ def require_writable(path: str | Path, *, inputs: Iterable[str | Path] = ()) -> 
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         what = "is a folder" if path.is_dir() else "cannot be written: its folder is missing or protected"
         raise InvalidArgument(f"{path} {what}; give a file in an existing folder", path=str(path))
+
+
+def lock(file: TextIO, refusal: str) -> None:
+    """Keeps all others out of ``file`` until it is closed or the process ends, however it ends.
+
+    Raises :class:`InvalidArgument` with the message ``refusal`` where another has it. Only those who ask for the lock
+    are kept out, and on Windows nobody is.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InvalidArgument(refusal, path=file.name) from error
+
+
+def is_within(path: str | Path, folder: str | Path) -> bool:
+    """Whether ``path``, there or not yet, is the folder or lies somewhere in it."""
+    path = Path(path).resolve()
+    return any(_same_file(each, folder) for each in (path, *path.parents))
 
 
 def target_of(path: str | Path) -> Path:

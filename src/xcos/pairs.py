@@ -14,7 +14,7 @@ from typing import TextIO
 
 from xcos.errors import InputRefused, InvalidArgument, InvalidPairList
 from xcos.extractor import ReadyPhoto
-from xcos.files import require_writable, target_of
+from xcos.files import lock, require_writable, target_of
 from xcos.types import Decision
 from xcos.verifier import Verifier
 from xcos.version import __version__
@@ -193,7 +193,8 @@ def write_scores(
     partial = out.with_name(f"{out.name}.{_fingerprint(verifier, pairs, fmr)}.partial")
     try:
         with partial.open("a+", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            _lock(file)
+            told = f"another run is writing the same scores ({partial.name}); wait for it or choose another --out"
+            lock(file, told)
             rows = _cut_to_whole_rows(file)
             done = max(0, rows - 1)
             if rows == 0:
@@ -209,21 +210,6 @@ def write_scores(
     except OSError as error:
         raise InvalidArgument(
             f"cannot write {out}: {error.strerror}; what was done is kept in {partial.name}", path=str(out)
-        ) from error
-
-
-def _lock(file: TextIO) -> None:
-    """Refuses a second run of the same list into the same file; the lock goes with the process, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows, where an open file cannot be replaced by a second run anyway
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InvalidArgument(
-            f"another run is writing the same scores ({Path(file.name).name}); wait for it or choose another --out",
-            path=file.name,
         ) from error
 
 

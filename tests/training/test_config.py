@@ -32,6 +32,12 @@ epochs = 3
 [run]
 batch = 8
 """
+TEACHER = """
+[head]
+[teacher]
+name = "ir"
+weights = "teacher.safetensors"
+"""
 WITH_HEAD = (
     SMALL
     + """
@@ -80,6 +86,9 @@ def test_the_papers_recipe_is_the_authors_research_code() -> None:
     config = read_config(RECIPES / "ir50-ms1m.toml")
     assert isinstance(config.network, IrConfig)
     assert (config.network.depth, config.network.squeeze, config.network.grid) == (50, True, 7)
+    # The public weights were trained on photos whose channels had been exchanged.
+    assert isinstance(config.teacher, IrConfig)
+    assert (config.network.color, config.teacher.color) == ("bgr", "bgr")
     optimizer, schedule, head = config.optimizer, config.schedule, config.head
     assert (optimizer.rate, optimizer.momentum, optimizer.decay) == (1e-3, 0.9, 5e-4)
     assert (schedule.epochs, schedule.drops, schedule.factor) == (20, (12, 15, 18), 0.1)
@@ -175,6 +184,42 @@ def test_the_network_is_the_section_of_its_name(tmp_path: Path) -> None:
             'name = "local"\nwidths = [4, 8]\n[schedule]\nepochs = 3\n[run]\nchannels_last = true',
             "run.channels_last",
             "widths below 8",
+        ),
+        "text of nothing": ("batch = 8", 'batch = 8\nlicence = ""', "run.licence", "must be a text, got ''"),
+        "color": ('"local"', '"local"\ncolor = "gbr"', "network.color", "one of 'rgb', 'bgr'"),
+        "color of dlib": ('"local"', '"dlib"\ncolor = "bgr"', "network.color", "is unknown"),
+        "colors that differ": (
+            '"local"',
+            '"local"\ncolor = "bgr"\n[head]\n[teacher]\nname = "ir"\nweights = "t"',
+            "teacher.color",
+            "is 'rgb' and network.color is 'bgr'",
+        ),
+        "margin of softmax": ("[run]", '[loss]\nname = "softmax"\nmargin = 0.1\n[run]', "loss.margin", "is unknown"),
+        "trained teacher": ("[run]", f"{TEACHER}frozen = false\n[run]", "teacher.frozen", "has no effect here"),
+        "teacher's dropout": ("[run]", f"{TEACHER}dropout = 0.6\n[run]", "teacher.dropout", "has no effect here"),
+        "teacher's dlib grid": (
+            'name = "local"',
+            'name = "dlib"\n[head]\n[teacher]\nname = "dlib"\ngrid = "last"',
+            "teacher.grid",
+            "has no effect here",
+        ),
+        "dropout under a head": (
+            '"local"', f'"ir"\ndropout = 0.3\n{TEACHER}', "network.dropout", "a head does not use"
+        ),
+        "attention without a head": (
+            "[run]", "[optimizer]\nattention_rate = 0.001\n[run]", "optimizer.attention_rate", "learn an attention"
+        ),
+        "decay of no attention": (
+            "[run]",
+            f'{TEACHER}[optimizer]\nattention_decay = 0.1\n[run]'.replace("[head]", '[head]\nweighting = "norm"'),
+            "optimizer.attention_decay",
+            "learn an attention",
+        ),
+        "course of no attention": (
+            "[schedule]",
+            f'{TEACHER}[schedule]\nattention_every = 1\n'.replace("[head]", '[head]\nweighting = "uniform"'),
+            "schedule.attention_every",
+            "learn an attention",
         ),
         "losses of no weight": (
             "[run]",

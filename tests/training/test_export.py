@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import onnx
@@ -180,6 +181,24 @@ def test_an_exported_network_gives_the_same_grid_and_vector_for_any_number_of_cr
         for name, values in expected._asdict().items():
             scale = float(values.abs().max())
             np.testing.assert_allclose(found[name], values.numpy(), atol=1e-5 * scale)
+
+
+def test_exporting_a_network_leaves_its_modes_its_weights_and_its_device() -> None:
+    moved: list[nn.Module] = []
+
+    class Watched(Tiny):
+        def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+            moved.append(self)  # whatever takes a module to a device or type comes through here
+            return super()._apply(fn, recurse)  # type: ignore[no-untyped-call,no-any-return]
+
+    network = settled(Watched()).train()
+    network.get_submodule("net.1").eval()  # as a part that is frozen: the modules are not all in one mode
+    modes = [module.training for module in network.modules()]
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+    export_network(network, 112)
+    assert [module.training for module in network.modules()] == modes
+    assert not any(each is network for each in moved)
+    assert all(torch.equal(before[name], values) for name, values in network.state_dict().items())
 
 
 def test_an_exported_network_is_an_embedder_as_it_stands(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from scipy.stats import pearsonr
 from torch import Tensor, nn
 
 from xcos.errors import InvalidArgument
+from xcos.training.config import HeadWeighting
 from xcos.training.head import (
     Concat,
     Fixed,
@@ -27,6 +29,7 @@ from xcos.training.head import (
     Weighting,
     XcosHead,
     correlation_weights,
+    make_head,
 )
 from xcos.training.head.block import Block
 
@@ -77,6 +80,19 @@ def test_the_papers_head_has_the_papers_number_of_parameters() -> None:
     assert count(attention.joint) + count(attention.last) == 4805
     assert count(XcosHead(512, attention)) == 25974
     assert count(XcosHead(512, Symmetric(32))) == 25974
+
+
+@pytest.mark.parametrize("name", get_args(HeadWeighting))
+def test_a_head_is_made_by_the_name_of_its_weighting(name: HeadWeighting) -> None:
+    head = make_head(name, CHANNELS, channels=FEATURES, detach_similarity=True)
+    assert type(head.weighting).__name__.lower() == name
+    assert (head.grid_channels, head.channels, head.detach_similarity) == (CHANNELS, FEATURES, True)
+    assert head(grids(1), grids(2)).score.shape == (6,)
+
+
+def test_an_unknown_weighting_is_refused_by_name() -> None:
+    with pytest.raises(InvalidArgument, match=r"'median' is unknown; one of separable, symmetric"):
+        make_head("median", CHANNELS, channels=FEATURES)  # type: ignore[arg-type]
 
 
 def test_the_projection_is_a_biased_convolution_normalised_with_a_slope_per_channel() -> None:

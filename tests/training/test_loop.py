@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.stats import mannwhitneyu
 from tiny_training import BACKBONE, HEAD, write_config, write_faces
 from torch import Tensor, nn
@@ -22,8 +23,10 @@ from xcos.training.config import OptimizerConfig, ScheduleConfig, read_config
 from xcos.training.data.batches import CropBatch, PairBatch
 from xcos.training.data.folder import read_folder
 from xcos.training.distributed import Ranks
+from xcos.training.head import make_head
 from xcos.training.learners import HeadLearner
 from xcos.training.loop import Position, Report, load_state, own_state, shared_state, train
+from xcos.training.networks.mobilefacenet import MobileFaceNet
 from xcos.training.objectives import XcosObjective
 from xcos.training.optimizers import make_adam, make_sgd
 from xcos.training.schedule import attention_factor, rate_factor
@@ -399,6 +402,84 @@ def test_a_state_of_another_network_is_refused(faces: Path) -> None:
     other = built(faces, BACKBONE.replace("vector_size = 8", "vector_size = 9")).job
     with pytest.raises(InvalidModel, match="does not fit this training"):
         load_state(other, state)
+
+
+EVERY_STATE = [
+    *(HEAD.replace('"concat"', f'"{name}"') for name in ("separable", "symmetric", "concat", "norm", "uniform")),
+    *(BACKBONE.replace("cosface", name) for name in ("arcface", "adaface", "sphereface2")),
+    BACKBONE.replace("cosface", "softmax").replace("margin = 0.1", ""),
+    BACKBONE.replace("rate = 0.05", "rate = 0.05\nmomentum = 0.0"),
+    HEAD.replace("channels = 4", "channels = 4\nidentity = 0.0\ndetach_similarity = true"),
+]
+
+
+@pytest.mark.parametrize("text", EVERY_STATE)
+def test_a_step_leaves_all_that_is_asked_for_on_resuming(with_teacher: Path, text: str) -> None:
+    job = built(with_teacher, text).job
+    run(job)
+    state = {name: each.clone() for name, each in {**shared_state(job), **own_state(job)}.items()}
+    again = built(with_teacher, text).job
+    load_state(again, state)
+    assert same({**shared_state(again), **own_state(again)}, state)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda state, name: state.pop(f"optimizer.{name}/momentum_buffer"), "lacks .*momentum_buffer"),
+        (lambda state, name: state.update({f"optimizer.{name}/exp_avg": torch.zeros(1)}), "knows .*exp_avg"),
+        (lambda state, name: state.update({f"optimizer.{name}/momentum_buffer": torch.zeros(1)}), r"is \(1,\), not"),
+        (lambda state, _: state.update({"optimizer.absent/momentum_buffer": torch.zeros(1)}), r"has optimizer\.absent"),
+        (lambda state, _: state.update({"random.other": torch.zeros(1)}), r"has random\.other"),
+        (lambda state, _: state.update({"spare": torch.zeros(1)}), "has spare"),
+        (lambda state, _: state.pop("random.classes"), r"lacks random\.classes"),
+        (lambda state, _: state.pop("random.cpu"), r"lacks random\.cpu"),
+    ],
+)
+@pytest.mark.parametrize("name", ["network.linear.weight", "classifier.centers"])
+def test_a_state_with_more_or_less_is_refused(faces: Path, change: Any, told: str, name: str) -> None:
+    job = built(faces, BACKBONE).job
+    run(job)
+    state = {**shared_state(job), **own_state(job)}
+    load_state(built(faces, BACKBONE).job, state)
+    change(state, name)
+    with pytest.raises(InvalidModel, match=told):
+        load_state(built(faces, BACKBONE).job, state)
+
+
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+def test_a_network_sees_its_own_order_of_channels(tmp_path: Path, color: str) -> None:
+    for person in range(2):
+        home = tmp_path / "faces" / f"person_{person}"
+        home.mkdir(parents=True)
+        for photo in range(2):
+            Image.new("RGB", (112, 112), (255, 51, 0)).save(home / f"{photo}.png")
+    text = BACKBONE.replace('"local"', f'"local"\ncolor = "{color}"')
+    job = built(tmp_path, text).job
+    batch = next(iter(job.feed.batches(0, 0)))
+    assert isinstance(batch, CropBatch)
+    seen: list[Tensor] = []
+    job.learner.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    job.objective.losses(batch)
+    red, green, blue = 1.0, -0.6, -1.0  # (x − 127.5) / 127.5
+    wanted = torch.tensor([red, green, blue] if color == "rgb" else [blue, green, red])
+    torch.testing.assert_close(seen[0], wanted[None, :, None, None].expand(4, 3, 112, 112))
+
+
+def test_the_layers_of_the_vector_stay_as_they_are_under_a_head(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = MobileFaceNet(4)
+    learner = HeadLearner(network, make_head("separable", 512, channels=4), frozen=False)
+    before = {name: each.clone() for name, each in network.state_dict().items()}
+    for mode in (True, False, True):
+        learner.train(mode)
+        vectors, scores = learner(torch.randn(4, 3, 112, 112))
+        if mode:
+            (vectors.sum() + scores.sum()).backward()
+            make_sgd(learner, "", OptimizerConfig()).optimizer.step()
+    for name, each in network.state_dict().items():
+        moved = not torch.equal(each, before[name])
+        assert moved == (not name.startswith("pooled.")), name
 
 
 # Measuring

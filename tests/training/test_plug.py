@@ -29,7 +29,17 @@ from xcos.models import read_model
 from xcos.training import features as features_module
 from xcos.training.export import export_head
 from xcos.training.features import Features, GridView, PersonPhoto, embed_people, list_photos
-from xcos.training.fit import FitSettings, Step, _Batches, _identity, _imitation, all_scores, fit_head, settings_for
+from xcos.training.fit import (
+    FitSettings,
+    Step,
+    _Batches,
+    _identity,
+    _imitation,
+    all_scores,
+    fit_head,
+    fit_loss,
+    settings_for,
+)
 from xcos.training.measure import DRAWS, Pairs, learned_square, measure, plain_squares, vector_square
 from xcos.training.plug import MOST_PER_PERSON, PARTS, expose, part_of, require_parts, split_people
 from xcos.types import Templates
@@ -142,6 +152,67 @@ def test_lost_arrays_are_made_again(home: Path, tmp_path: Path) -> None:
     made, embedder = embedded(home, tmp_path / "cache")
     assert sorted(embedder.seen) == [10, 12, 80, 170]
     assert len(made) == 4
+
+
+def test_rows_that_are_lost_do_not_come_to_speak_of_other_photos(home: Path, tmp_path: Path) -> None:
+    first, _ = embedded(home, tmp_path / "cache")
+    next((tmp_path / "cache").glob("*/grids.npy")).unlink()
+    (home / "ann" / "0.png").rename(tmp_path / "aside.png")
+    embedded(home, tmp_path / "cache")
+    (tmp_path / "aside.png").rename(home / "ann" / "0.png")
+    made, embedder = embedded(home, tmp_path / "cache")
+    assert embedder.seen == [10]
+    np.testing.assert_array_equal(made.vectors, first.vectors)
+
+
+def test_a_second_run_on_one_cache_is_refused_and_spoils_nothing(home: Path, tmp_path: Path) -> None:
+    other = people_folder(tmp_path / "others", {"kim": [33, 34], "lee": [120]})
+    refused: list[str] = []
+
+    @dataclasses.dataclass
+    class Meanwhile(AngleEmbedder):
+        def embed(self, crops: Any) -> Templates:
+            with pytest.raises(InvalidArgument, match="another run uses this cache") as caught:
+                embedded(other, tmp_path / "cache")
+            refused.append(caught.value.code)
+            return super().embed(crops)
+
+    embedded(home, tmp_path / "cache", Meanwhile(twist=2.0))
+    assert set(refused) == {"invalid_argument"}
+    made, embedder = embedded(other, tmp_path / "cache")  # the lock went with the first run
+    assert sorted(embedder.seen) == [33, 34, 120]
+    np.testing.assert_allclose(made.grids[np.arange(3)][:, 0, 0, 0], np.cos(np.radians([33, 34, 120])), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "line", ["\0\0\0", "garbage", "[]", '{"photo": "a"}', '{"photo": "a", "row": -1}', '{"photo": "a", "row": 0}']
+)
+def test_a_damaged_index_is_refused_with_the_folder_to_remove(home: Path, tmp_path: Path, line: str) -> None:
+    embedded(home, tmp_path / "cache")
+    (index,) = (tmp_path / "cache").glob("*/index.jsonl")
+    index.write_text(f"{line}\n{index.read_text()}")
+    with pytest.raises(InvalidArgument, match=r"damaged.*remove it") as caught:
+        embedded(home, tmp_path / "cache")
+    assert str(index.parent) in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["grids.npy", "vectors.npy"])
+@pytest.mark.parametrize("left", [0, 20, 150])
+def test_arrays_that_are_cut_short_are_refused_with_the_folder_to_remove(
+    home: Path, tmp_path: Path, name: str, left: int
+) -> None:
+    embedded(home, tmp_path / "cache")
+    (array,) = (tmp_path / "cache").glob(f"*/{name}")
+    array.write_bytes(array.read_bytes()[:left])
+    with pytest.raises(InvalidArgument, match=r"damaged.*remove it") as caught:
+        embedded(home, tmp_path / "cache")
+    assert str(array.parent) in caught.value.message
+
+
+def test_a_cache_that_cannot_be_written_is_refused(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(InvalidArgument, match="cannot write the cache folder"):
+        embedded(home, tmp_path / "cache")
 
 
 def test_files_that_are_no_photos_are_counted_and_hidden_ones_passed_over(home: Path, tmp_path: Path) -> None:
@@ -281,6 +352,19 @@ def test_the_identity_loss_of_two_people_by_hand() -> None:
     assert _identity(logits, torch.tensor([0, 0, 1, 1])).item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_loss_of_two_people_is_its_closed_form() -> None:
+    scores = torch.tensor([[1.0, 0.5, 0.1, 0.0], [0.5, 1.0, 0.0, 0.0], [0.1, 0.0, 1.0, 0.7], [0.0, 0.0, 0.7, 1.0]])
+    cosines = torch.tensor([[1.0, 0.8, 0.0, 0.0], [0.8, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.5], [0.0, 0.0, 0.5, 1.0]])
+    loss = fit_loss(scores, cosines, torch.tensor([0, 0, 1, 1]), FitSettings(scale=10.0, identity=0.25))
+    # mated: 0.3² and 0.2², twice each; of eight other ordered pairs two differ, by 0.1
+    imitation = ((0.09 + 0.04) / 2 + 2 * 0.01 / 8) / 2
+    e = np.exp
+    shares = [e(5) / (e(5) + e(1) + 1), e(5) / (e(5) + 2), e(7) / (e(7) + e(1) + 1), e(7) / (e(7) + 2)]
+    assert loss.imitation.item() == pytest.approx(imitation, rel=1e-5)
+    assert loss.identity.item() == pytest.approx(-np.log(shares).mean(), rel=1e-4)
+    assert loss.whole.item() == pytest.approx(imitation - 0.25 * np.log(shares).mean(), rel=1e-5)
+
+
 def test_a_batch_has_two_photos_of_each_of_its_people_and_no_photo_twice() -> None:
     labels = np.repeat(np.arange(6), [1, 2, 3, 4, 1, 5])
     batches = _Batches(labels, FitSettings(people=3, others=4), np.random.default_rng(0))
@@ -326,6 +410,17 @@ def test_a_fitted_head_finds_what_speaks_of_the_person_in_people_it_never_saw(we
     assert learned.spearman > raw.spearman
 
 
+def test_the_identity_term_teaches_what_the_teacher_does_not_know() -> None:
+    """To this teacher all are one person; told who is who as well, the head finds mates better."""
+    blind = dataclasses.replace(noisy_features(20, 0), vectors=np.ones((60, 2), np.float32))
+    last = []
+    for weight in (0.0, 1.0):
+        steps: list[Step] = []
+        fitted(blind, dataclasses.replace(QUICK, steps=30, identity=weight), steps.append)
+        last.append(np.mean([step.identity for step in steps[-5:]]))
+    assert last[1] < 0.5 * last[0]
+
+
 def test_the_same_seed_gives_the_same_head_and_touches_no_global_state() -> None:
     training, short = noisy_features(20, 0), dataclasses.replace(QUICK, steps=3)
     before = torch.random.get_rng_state()
@@ -347,7 +442,7 @@ def test_features_of_different_photos_are_refused() -> None:
         fit_head(np.ones((4, 2, 2, 3), np.float32), np.ones((5, 2), np.float32), np.zeros(4, np.int64), QUICK)
 
 
-@pytest.mark.parametrize("wrong", [{"weighting": "best"}, {"steps": 0}, {"others": -1}])
+@pytest.mark.parametrize("wrong", [{"weighting": "best"}, {"steps": 0}, {"others": -1}, {"seed": -1}, {"seed": 2**31}])
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
         FitSettings(**wrong)
@@ -494,7 +589,48 @@ def test_what_is_exposed_is_the_same_bytes_every_time(tmp_path: Path) -> None:
     assert one.card.sha256 == hashlib.sha256(one.network.content).hexdigest()
 
 
-@pytest.mark.parametrize("wrong", ["card", "people", "out", "rate"])
+def test_a_network_in_the_cache_that_is_not_the_exposed_one_is_written_anew(tmp_path: Path) -> None:
+    network = user_network(tmp_path / "user.onnx")
+    sha256 = hashlib.sha256(network.read_bytes()).hexdigest()
+    card = WeightCard("tiny", sha256, ARCFACE_112, "rgb", (127.5,) * 3, 0.0078125, "MIT", "here", "none")
+    exposed = expose(network, card)
+    made = exposed.embedder(tmp_path / "cache").model
+    (kept,) = (tmp_path / "cache").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-7])
+    assert exposed.embedder(tmp_path / "cache").model == made
+    assert kept.read_bytes() == exposed.network.content
+    with pytest.raises(InvalidArgument, match="cannot write the cache folder"):
+        exposed.embedder(network)
+
+
+@pytest.mark.parametrize(
+    "options", [("people/m", ""), ("people/ann/m", ""), ("link/m", ""), ("m", "people/cache"), ("m", "people")]
+)
+def test_nothing_is_written_among_the_photos(
+    tmp_path: Path, options: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = write_card(tmp_path / "card.toml", user_network(tmp_path / "user.onnx"))
+    home = people_folder(tmp_path / "people", {"ann": [1, 2], "bob": [3]})
+    (tmp_path / "link").symlink_to(home)
+    before = sorted(home.rglob("*"))
+    out, cache = options
+    words = [
+        "plug",
+        str(tmp_path / "user.onnx"),
+        "--card",
+        str(card),
+        "--data",
+        str(home),
+        "--out",
+        str(tmp_path / out),
+    ]
+    assert main([*words, *(["--cache", str(tmp_path / cache)] if cache else []), "--json"]) == 2
+    message = json.loads(capsys.readouterr().err.splitlines()[-1])["error"]["message"]
+    assert "lies in the folder of photos" in message
+    assert sorted(home.rglob("*")) == before
+
+
+@pytest.mark.parametrize("wrong", ["card", "people", "out", "rate", "seed"])
 def test_a_request_that_cannot_be_met_is_refused_before_any_work(
     tmp_path: Path, wrong: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -507,10 +643,13 @@ def test_a_request_that_cannot_be_met_is_refused_before_any_work(
         card.write_text(card.read_text().replace("sha256 = ", 'sha256 = "0"\n#'))
     out = tmp_path / ("full" if wrong == "out" else "m")
     rate = "0" if wrong == "rate" else "0.1"
+    seed = "-1" if wrong == "seed" else "0"
     words = ["plug", str(network), "--card", str(card), "--data", str(home), "--out", str(out), "--fmr", rate, "--json"]
-    assert main(words) == 2
-    code = json.loads(capsys.readouterr().err.splitlines()[-1])["error"]["code"]
-    assert code == ("invalid_model" if wrong == "card" else "invalid_argument")
+    assert main([*words, "--seed", seed]) == 2
+    error = json.loads(capsys.readouterr().err.splitlines()[-1])["error"]
+    assert error["code"] == ("invalid_model" if wrong == "card" else "invalid_argument")
+    told = {"card": "SHA-256", "people": "more people", "out": "not empty", "rate": "between 0 and 1", "seed": "seed"}
+    assert told[wrong] in error["message"]
     assert not (tmp_path / "m").exists()
     assert not (tmp_path / "m.cache").exists()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -20,6 +21,8 @@ from tiny_training import BACKBONE, HEAD, Listening, write_config, write_faces
 from xcos.errors import InvalidArgument, InvalidConfig
 from xcos.training import run as run_module
 from xcos.training.checkpoint import list_checkpoints, write_checkpoint
+from xcos.training.data.folder import read_folder
+from xcos.training.data.shards import write_shards
 from xcos.training.run import Result, run_training
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,6 +174,53 @@ def test_what_changes_nothing_learned_may_change(folder: Path, monkeypatch: pyte
     write_config(folder, text.replace('"faces"', '"elsewhere"'))
     result, _ = go(folder, resume=True)
     assert content_hash(result.checkpoint) == content_hash(whole.checkpoint)
+
+
+SHARDS = BACKBONE.replace('"faces"', '"shards"\nformat = "shards"').replace("epochs = 2", "epochs = 1\nwarm_up = 1")
+
+
+def test_shards_are_not_gone_on_with_by_other_workers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Eight shards of two photos: what one reader gets in a batch is not what two get.
+    write_shards(read_folder(folder / "faces"), folder / "shards", per_shard=2, generator=np.random.default_rng(0))
+    write_config(folder, SHARDS)
+    whole, _ = go(folder, "whole")
+    stop_after(monkeypatch, folder, 2)
+    write_config(folder, SHARDS + "workers = 2\n")
+    with pytest.raises(InvalidConfig, match=r"^run\.workers is 2 and was 0"):
+        go(folder, resume=True)
+    write_config(folder, SHARDS + "keep = 5\n")
+    result, _ = go(folder, resume=True)
+    assert content_hash(result.checkpoint) == content_hash(whole.checkpoint)
+
+
+@pytest.mark.parametrize("garbage", [b"{nonsense}\n", b"\xff\xfe\n", b"[1]\n", b'{"loss": 1.0}\n', b"\n"], ids=repr)
+def test_what_is_no_line_of_a_log_leaves_it(folder: Path, monkeypatch: pytest.MonkeyPatch, garbage: bytes) -> None:
+    stop_after(monkeypatch, folder, 3)
+    path = folder / "out" / "log.jsonl"
+    path.write_bytes(garbage + path.read_bytes() + garbage)
+    go(folder, resume=True)
+    assert [line["step"] for line in log(folder)] == list(range(1, 9))
+
+
+@pytest.mark.parametrize("name", ["run.lock", "log.jsonl"])
+def test_a_file_of_a_training_that_cannot_be_opened_is_named(folder: Path, name: str) -> None:
+    go(folder)
+    (folder / "out" / name).unlink()
+    (folder / "out" / name).mkdir()
+    with pytest.raises(InvalidArgument, match=f"out/{name}: Is a directory"):
+        go(folder, resume=True)
+
+
+def test_a_training_that_wrote_its_log_is_not_begun_anew_without_being_asked(folder: Path) -> None:
+    (folder / "out").mkdir()
+    for name, text in (("config.toml", BACKBONE), ("run.lock", ""), ("log.jsonl", '{"step": 1}\n')):
+        (folder / "out" / name).write_text(text)
+    with pytest.raises(InvalidArgument, match="is not empty; add --resume"):
+        go(folder)
+    (folder / "out" / "log.jsonl").unlink()
+    (folder / "out" / "run.lock").unlink()  # a configuration alone may be somebody's own
+    with pytest.raises(InvalidArgument, match="is not empty; add --resume"):
+        go(folder)
 
 
 def test_other_people_are_not_gone_on_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

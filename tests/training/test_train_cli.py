@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -15,15 +18,26 @@ import pytest
 import torch
 from tiny_training import BACKBONE, HEAD, write_config, write_faces
 
+import xcos
+from xcos.alignment import ARCFACE_112
 from xcos.cli import main
 from xcos.cli import train as train_module
 from xcos.cli.train import report_line
+from xcos.detectors import WholeImage
+from xcos.embedders import OnnxEmbedder
 from xcos.images import read_image
-from xcos.training.build import build_head, build_network
-from xcos.training.checkpoint import best_checkpoint, read_checkpoint
+from xcos.models import read_model
+from xcos.training import run as run_module
+from xcos.training.build import build, build_network
+from xcos.training.calibrate import calibrate
+from xcos.training.checkpoint import best_checkpoint, read_checkpoint, write_checkpoint
 from xcos.training.config import read_config
+from xcos.training.distributed import Ranks
+from xcos.training.head import make_head
 from xcos.training.loop import Report
+from xcos.weights import read_card
 
+FROZEN = HEAD.replace('"teacher"\n[teacher]', '"teacher"\nfrozen = true\n[teacher]')
 Capture = pytest.CaptureFixture[str]
 
 
@@ -72,12 +86,12 @@ def test_a_network_then_a_head_on_it_are_trained_and_exported(folder: Path, caps
     assert set(lines[0]) == {
         "step", "epoch", "loss", "identity", "cosine", "rate", "attention_rate", "images_per_second"
     }  # fmt: skip
-    assert summary["files"] == ["head/model.onnx", "head/head.onnx"]
+    assert summary["files"] == ["head/model.onnx", "head/head.onnx", "head/card.toml"]
 
 
 def test_the_exported_model_is_the_best_checkpoint(folder: Path, capsys: Capture) -> None:
     assert run(capsys, "train.toml", "--out", "teacher")[0] == 0
-    write_config(folder, HEAD)
+    write_config(folder, FROZEN)
     assert run(capsys, "train.toml", "--out", "out")[0] == 0
     best = best_checkpoint(folder / "out" / "checkpoints")
     assert best is not None
@@ -85,7 +99,7 @@ def test_the_exported_model_is_the_best_checkpoint(folder: Path, capsys: Capture
     config = read_config(folder / "train.toml")
     network, _ = build_network(config.network)
     assert config.head is not None
-    head = build_head(config.head, network.grid_channels)
+    head = make_head(config.head.weighting, network.grid_channels, channels=config.head.channels)
     for part, module in (("network.", network), ("head.", head)):
         own = {name.removeprefix(part): each for name, each in tensors.items() if name.startswith(part)}
         module.load_state_dict(own)
@@ -106,6 +120,102 @@ def test_the_exported_model_is_the_best_checkpoint(folder: Path, capsys: Capture
     np.testing.assert_allclose(found.transpose(0, 3, 1, 2), local.numpy(), rtol=1e-3, atol=1e-4)
 
 
+def outputs(folder: Path) -> list[str]:
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    return [output.name for output in session.get_outputs()]
+
+
+def test_a_network_that_a_head_changed_gives_no_vector(folder: Path, capsys: Capture) -> None:
+    assert run(capsys, "train.toml", "--out", "teacher")[0] == 0
+    for name, text in (("frozen", FROZEN), ("trained", HEAD)):
+        write_config(folder, text)
+        assert run(capsys, "train.toml", "--out", name)[0] == 0
+    assert outputs(folder / "teacher") == outputs(folder / "frozen") == ["grid", "vector"]
+    assert outputs(folder / "trained") == ["grid"]
+
+
+def test_the_card_says_what_the_network_is_and_how_it_is_fed(folder: Path, capsys: Capture) -> None:
+    assert run(capsys, "train.toml", "--out", "plain")[0] == 0
+    card = read_card(folder / "plain" / "card.toml")
+    assert card.name == "plain"
+    assert card.sha256 == hashlib.sha256((folder / "plain" / "model.onnx").read_bytes()).hexdigest()
+    assert (card.template, card.color, card.mean, card.scale) == (ARCFACE_112, "rgb", (127.5,) * 3, 1 / 127.5)
+    assert card.licence == "unstated"
+    assert card.source == f"trained by xcos {xcos.__version__}"
+    assert card.training_data == "faces: 4 people, 16 photos"
+    text = BACKBONE.replace('"local"', '"local"\ncolor = "bgr"') + 'licence = "CC0-1.0"\nsource = "our \\"desk\\""\n'
+    write_config(folder, text)
+    assert run(capsys, "train.toml", "--out", "other")[0] == 0
+    card = read_card(folder / "other" / "card.toml")
+    assert (card.color, card.licence, card.source) == ("bgr", "CC0-1.0", 'our "desk"')
+
+
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+def test_by_its_card_the_exported_network_sees_what_it_was_trained_on(
+    folder: Path, capsys: Capture, color: str
+) -> None:
+    write_config(folder, BACKBONE.replace('"local"', f'"local"\ncolor = "{color}"'))
+    assert run(capsys, "train.toml", "--out", "out")[0] == 0
+    built = build(read_config(folder / "train.toml"), Ranks(0, 1, torch.device("cpu")))
+    best = best_checkpoint(folder / "out" / "checkpoints")
+    assert best is not None
+    tensors = {name: each for name, each in read_checkpoint(best).tensors.items() if name.startswith("network.")}
+    built.job.learner.load_state_dict(tensors)
+    crop = read_image(folder / "faces" / "person_0" / "0.png").pixels[None]
+    with torch.no_grad():
+        seen = built.normalization(torch.from_numpy(crop.copy()))
+        vector = built.job.learner.eval().network(seen).vector.numpy()
+    embedder = OnnxEmbedder(folder / "out" / "model.onnx", read_card(folder / "out" / "card.toml"), vector="vector")
+    np.testing.assert_allclose(embedder.embed(crop).vectors, vector, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("text", "vector"), [(FROZEN, "vector"), (HEAD, "grid")], ids=["frozen", "trained"])
+def test_a_trained_head_becomes_a_model_folder(folder: Path, capsys: Capture, text: str, vector: str) -> None:
+    assert run(capsys, "train.toml", "--out", "teacher")[0] == 0
+    write_config(folder, text)
+    assert run(capsys, "train.toml", "--out", "head")[0] == 0
+    write_faces(folder / "people", people=80, photos=2)
+    calibrate("head", "people", "model", detector=WholeImage(ARCFACE_112), dataset="patterns")
+    model = read_model(folder / "model")
+    assert model.card == read_card(folder / "head" / "card.toml")
+    assert (folder / "model" / "head.onnx").read_bytes() == (folder / "head" / "head.onnx").read_bytes()
+    assert (model.vector_calibration is not None) == (vector == "vector")
+    # The scores it was fitted to, computed anew: all pairs of 160 photos.
+    crops = np.stack([read_image(path).pixels for path in sorted((folder / "people").glob("*/*.png"))])
+    faces = model.comparator.encode(model.embedder.embed(crops).grids)
+    first, second = np.triu_indices(160, 1)
+    scores = model.comparator.score_all(faces, faces)[first, second]
+    mated = first // 2 == second // 2
+    threshold = model.calibration.threshold(0.1).value
+    assert np.mean(scores[~mated] >= threshold) <= 0.1
+    assert model.calibration.detector == WholeImage(ARCFACE_112).name
+
+
+@pytest.mark.parametrize(("cuda", "words", "kept"), [(False, (), 1), (True, (), 0), (True, ("--device", "cpu"), 1)])
+def test_freed_memory_is_kept_on_the_cpu_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, cuda: bool, words: tuple[str, ...], kept: int
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr("xcos.training.cpu.keep_freed_memory", lambda: calls.append("kept"))
+    monkeypatch.setattr(run_module, "run_training", lambda *_, **__: None)
+    assert main(["train", "train.toml", *words]) == 0
+    assert len(calls) == kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [BACKBONE.replace('"faces"', '"absent"'), BACKBONE.replace("batch = 4", "batch = 400")],
+    ids=["built", "counted"],
+)
+def test_what_failed_before_its_first_step_is_corrected_and_begun(folder: Path, capsys: Capture, text: str) -> None:
+    write_config(folder, text)
+    assert run(capsys, "train.toml")[0] == 2
+    write_config(folder, BACKBONE)
+    assert run(capsys, "train.toml")[0] == 0
+    assert (folder / "train" / "config.toml").read_text() == BACKBONE
+
+
 def test_a_folder_in_use_is_refused_without_resume_and_gone_on_with_it(folder: Path, capsys: Capture) -> None:
     assert run(capsys, "train.toml")[0] == 0
     before = (folder / "train" / "log.jsonl").read_bytes()
@@ -117,6 +227,35 @@ def test_a_folder_in_use_is_refused_without_resume_and_gone_on_with_it(folder: P
     assert code == 0
     assert "goes on after step 8" in err
     assert out.startswith("8 steps")
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before the first checkpoint", "after one"])
+def test_a_stop_by_the_user_says_how_to_go_on(
+    folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    assert run(capsys, "train.toml", "--out", "whole")[0] == 0
+
+    def stopping(*arguments: Any, **options: Any) -> Path:
+        path = write_checkpoint(*arguments, **options) if begun else folder
+        signal.raise_signal(signal.SIGINT)  # what the terminal sends for Ctrl-C
+        return path
+
+    again = "goes on from the newest checkpoint in train, or begins anew where there is none yet"
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "write_checkpoint", stopping)
+        code, out, err = run(capsys, "train.toml", "--json")
+        assert (code, out) == (130, "")
+        error = json.loads(err.splitlines()[-1])["error"]
+        assert error["code"] == "interrupted"
+        assert error["message"] == f"stopped; the same command with --resume {again}"
+        code, _, err = run(capsys, "train.toml", "--resume")
+        assert code == 130
+        assert err.splitlines()[-1] == f"xcos: stopped; the same command {again}"
+    code, _, err = run(capsys, "train.toml", "--resume")
+    assert code == 0
+    assert ("goes on after step 2" if begun else "starts from the beginning") in err
+    whole, stopped = ((folder / name / "model.onnx").read_bytes() for name in ("whole", "train"))
+    assert stopped == whole
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from xcos.types import FaceChoice
 from xcos.version import __version__
 
 USAGE, REFUSED, INTERNAL = 2, 4, 5
+STOPPED = "stopped; nothing is half written, and a list of pairs goes on where it was with the same command"
 EXIT_CODES = """exit codes:
   0 match (or done)   1 non_match   3 inconclusive
   2 wrong usage       4 input refused   5 internal error or broken installation
@@ -35,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except XcosError as error:
         return _fail(error.to_dict(), error.message, _exit_code(error), as_json)
-    except KeyboardInterrupt:
-        message = "stopped; nothing is half written, and a list of pairs goes on where it was with the same command"
+    except KeyboardInterrupt as stop:
+        message = str(stop) or STOPPED
         return _fail(_document("interrupted", message), message, 130, as_json)
     except ImportError as error:
         missing = MissingPackage(f"{error}; install what is missing: pip install {error.name or 'xcos'}")
@@ -135,9 +136,13 @@ def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:
     models = command.add_argument_group("components")
     models.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
     models.add_argument(
-        "--embedder", default="", help="dlib (default), dlib-fourth, onnx:FILE.onnx with its card FILE.json"
+        "--embedder",
+        default="",
+        help="xcos-dlib-7x7 (default), dlib, dlib-fourth, onnx:FILE.onnx with its card FILE.json",
     )
-    models.add_argument("--comparator", default="", help="norm (default), uniform")
+    models.add_argument(
+        "--comparator", default="", help="trust (default of xcos-dlib-7x7), norm (of the others), uniform"
+    )
     models.add_argument("--calibration", default="", metavar="CARD.json", help="of your own embedder and comparator")
     models.add_argument("--vector-calibration", default="", metavar="CARD.json", help="of your own embedder's vector")
     models.add_argument("--model", default="", metavar="FOLDER", help="all but the detector, as 'xcos plug' wrote them")

@@ -23,17 +23,18 @@ def run(options: argparse.Namespace) -> int:
         raise MissingPackage("fitting a head needs torch: pip install 'xcos[train]'")
     from xcos.training.features import embed_people, list_photos
     from xcos.training.fit import settings_for
-    from xcos.training.plug import PARTS, expose, part_of, plug, require_parts
+    from xcos.training.plug import PARTS, expose, part_of, plug, require_outside, require_parts
     from xcos.training.plug_report import measured_table, report_json
 
     _require_rates(options.fmr)
     settings = settings_for(options.weighting, channels=options.channels, steps=options.steps, seed=options.seed)
     out = require_new_folder(options.out)
+    cache = Path(options.cache) if options.cache else out.with_name(f"{out.name}.cache")
+    require_outside(options.data, out, cache)
     exposed = expose(options.network, read_card(options.card), grid=options.grid, vector=options.vector)
     detector = build_detector(options.detector, exposed.card.template)
     photos = list_photos(options.data)
     require_parts(photos)
-    cache = Path(options.cache) if options.cache else out.with_name(f"{out.name}.cache")
     embedder = exposed.embedder(cache)
     _tell(f"{len(photos):,} photos of {len({photo.person for photo in photos}):,} people; features are kept in {cache}")
     with progress_bar("photos", len(photos)) as bar, without_decoder_chatter():

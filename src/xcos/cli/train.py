@@ -29,13 +29,20 @@ def run(options: argparse.Namespace) -> int:
     if missing:
         raise MissingPackage(f"training needs {' and '.join(missing)}: pip install 'xcos[train]'")
     from xcos.training.cpu import keep_freed_memory
+    from xcos.training.distributed import kind_of
     from xcos.training.run import run_training
 
     out = Path(options.out or config.stem)
     listener = Lines() if options.json or not _terminal() else Drawn()
     try:
-        keep_freed_memory()
+        if kind_of(options.device) == "cpu":
+            keep_freed_memory()
         result = run_training(config, out, resume=options.resume, device=options.device, listener=listener)
+    except KeyboardInterrupt as stop:
+        command = "the same command" if options.resume else "the same command with --resume"
+        raise KeyboardInterrupt(
+            f"stopped; {command} goes on from the newest checkpoint in {out}, or begins anew where there is none yet"
+        ) from stop
     finally:
         listener.close()
     if result is not None:  # None in processes that only help

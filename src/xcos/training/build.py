@@ -1,4 +1,4 @@
-"""A configuration → the objects that train: the only place where a training's names become things."""
+"""A configuration → the objects that train: here a training's names become things."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from xcos.training.config import (
     CosFaceConfig,
     DataConfig,
     DlibConfig,
-    HeadConfig,
     IrConfig,
     LocalConfig,
     LossConfig,
     MobileFaceNetConfig,
     NetworkConfig,
+    SoftmaxConfig,
     TrainConfig,
 )
 from xcos.training.data.augment import Augmentation
@@ -47,8 +47,8 @@ from xcos.training.data.identities import Identities, Size
 from xcos.training.data.records import read_records
 from xcos.training.data.shards import Shards, read_shards
 from xcos.training.distributed import Ranks, averaged
-from xcos.training.head import Concat, Norm, Separable, Symmetric, Uniform, Weighting, XcosHead
-from xcos.training.learners import HeadLearner, Learner, Network, NetworkLearner, train_what_the_grid_needs
+from xcos.training.head import make_head
+from xcos.training.learners import HeadLearner, Learner, Network, NetworkLearner
 from xcos.training.loop import Feed, Job
 from xcos.training.losses import (
     AdaFace,
@@ -57,6 +57,7 @@ from xcos.training.losses import (
     Classifier,
     CosFace,
     ShardedClassifier,
+    Softmax,
     SphereFace2,
     TeacherCosine,
 )
@@ -67,6 +68,7 @@ from xcos.training.networks.mobilefacenet import MobileFaceNet
 from xcos.training.objectives import IdentityObjective, Precision, XcosObjective
 from xcos.training.optimizers import Trained, make_adam, make_sgd
 from xcos.training.validation import split
+from xcos.types import CropTemplate
 from xcos.weights import packaged_file, verified_bytes
 
 Tensors = Mapping[str, Tensor]
@@ -130,6 +132,10 @@ class Built:
     job: Job
     held_out: Identities | None
     normalization: Normalization
+    template: CropTemplate
+    """By which the photos are cut."""
+    training_data: str
+    """What it is trained on, for a card."""
     hashes: dict[str, str]
     """SHA-256 of the list of photos and of the weights it starts from."""
 
@@ -161,7 +167,14 @@ def build(config: TrainConfig, ranks: Ranks) -> Built:
         device=ranks.device,
     )
     torch.manual_seed(config.run.seed + 1 + ranks.rank)
-    return Built(job, held_out, normalization, hashes)
+    return Built(
+        job=job,
+        held_out=held_out,
+        normalization=normalization,
+        template=_template(config.network),
+        training_data=f"{config.data.path.name}: {len(photos.names):,} people, {len(photos):,} photos",
+        hashes=hashes,
+    )
 
 
 def build_network(config: NetworkConfig) -> tuple[Network, dict[str, str]]:
@@ -196,22 +209,6 @@ def build_network(config: NetworkConfig) -> tuple[Network, dict[str, str]]:
     return network, {"network": tensors_sha256(tensors)}
 
 
-def build_head(config: HeadConfig, grid_channels: int) -> XcosHead:
-    """A head that has learned nothing."""
-    match config.weighting:
-        case "separable":
-            weighting: Weighting = Separable(grid_channels)
-        case "symmetric":
-            weighting = Symmetric(config.channels)
-        case "concat":
-            weighting = Concat(config.channels)
-        case "norm":
-            weighting = Norm()
-        case "uniform":
-            weighting = Uniform()
-    return XcosHead(grid_channels, weighting, channels=config.channels, detach_similarity=config.detach_similarity)
-
-
 def build_loss(config: LossConfig, classes: int) -> ClassificationLoss:
     """The loss of that name."""
     match config:
@@ -221,6 +218,8 @@ def build_loss(config: LossConfig, classes: int) -> ClassificationLoss:
             return CosFace(config.scale, config.margin)
         case AdaFaceConfig():
             return AdaFace(config.scale, config.margin)
+        case SoftmaxConfig():
+            return Softmax(config.scale)
         case _:
             return SphereFace2(classes, config.scale, config.margin)
 
@@ -270,8 +269,12 @@ def _load(module: nn.Module, tensors: Tensors, path: Path) -> None:
 def _learner(config: TrainConfig, network: Network, hashes: dict[str, str]) -> Learner:
     if config.head is None:
         return NetworkLearner(network)
-    head = build_head(config.head, network.grid_channels)
-    train_what_the_grid_needs(network)
+    head = make_head(
+        config.head.weighting,
+        network.grid_channels,
+        channels=config.head.channels,
+        detach_similarity=config.head.detach_similarity,
+    )
     if config.head.weights is not None:
         tensors = read_weights(config.head.weights, "head.")
         _load(head, tensors, config.head.weights)
@@ -344,18 +347,21 @@ def _optimizers(config: TrainConfig, learner: Learner) -> tuple[Trained, ...]:
 def _normalization(config: NetworkConfig) -> Normalization:
     if isinstance(config, DlibConfig):
         return Normalization(DLIB_CARD.color, DLIB_CARD.mean, DLIB_CARD.scale)
-    return Normalization()
+    return Normalization(config.color)
+
+
+def _template(config: NetworkConfig) -> CropTemplate:
+    return DLIB_150 if isinstance(config, DlibConfig) else ARCFACE_112
 
 
 def _feed(config: TrainConfig, photos: Identities | Shards, normalization: Normalization, ranks: Ranks) -> Feed:
     run = config.run
     if run.batch % ranks.size:
         raise InvalidConfig(f"run.batch {run.batch} cannot be dealt to {ranks.size} processes", key="run.batch")
-    template = DLIB_150 if isinstance(config.network, DlibConfig) else ARCFACE_112
     loading = Loading(
         batch_size=run.batch // ranks.size,
         normalization=normalization,
-        augmentation=Augmentation(template, **asdict(config.augmentation)),
+        augmentation=Augmentation(_template(config.network), **asdict(config.augmentation)),
         seed=run.seed,
         rank=ranks.rank,
         ranks=ranks.size,

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type
 
 from xcos.errors import InvalidArgument, InvalidConfig
 
+Color = Literal["rgb", "bgr"]
+WANTED = {Path: "a path", str: "a text", float: "a finite number", int: "a whole number", bool: "true or false"}
 LEAST_CHANNELS_LAST = 8
 """With fewer input channels a strided 1 × 1 convolution with channels last corrupts the heap (PyTorch 2.13 on CPU)."""
 
@@ -70,6 +72,8 @@ class IrConfig:
     grid: Literal[14, 7, 5] = 7
     vector_size: int = 512
     dropout: float = 0.6
+    color: Color = "rgb"
+    """Order of the channels the network is fed, which must be that of its weights; photos are RGB everywhere else."""
     weights: Path | None = None
     """Start from these: the folder of a run or of a checkpoint, or a safetensors file with the network's names."""
     frozen: bool = False
@@ -88,6 +92,7 @@ class MobileFaceNetConfig:
     input_side: ClassVar[int] = 112
     name: Literal["mobilefacenet"] = "mobilefacenet"
     vector_size: int = 128
+    color: Color = "rgb"
     weights: Path | None = None
     frozen: bool = False
 
@@ -108,6 +113,7 @@ class LocalConfig:
     units: int = 1
     grid_channels: int = 256
     vector_size: int = 512
+    color: Color = "rgb"
     weights: Path | None = None
     frozen: bool = False
 
@@ -132,13 +138,15 @@ class DlibConfig:
 
 
 NetworkConfig = IrConfig | MobileFaceNetConfig | LocalConfig | DlibConfig
+HeadWeighting = Literal["separable", "symmetric", "concat", "norm", "uniform"]
+LEARNED = ("separable", "symmetric", "concat")
 
 
 @dataclass(frozen=True)
 class HeadConfig:
     """Section ``[head]``: the xCos head, trained with ``identity · L_id + cosine · L_cos``; needs ``[teacher]``."""
 
-    weighting: Literal["separable", "symmetric", "concat", "norm", "uniform"] = "separable"
+    weighting: HeadWeighting = "separable"
     channels: int = 32
     detach_similarity: bool = False
     """L_cos reaches the features through the attention alone."""
@@ -209,7 +217,19 @@ class SphereFace2Config:
         _require_loss(self.scale, self.margin, self.sample_rate)
 
 
-LossConfig = ArcFaceConfig | CosFaceConfig | AdaFaceConfig | SphereFace2Config
+@dataclass(frozen=True)
+class SoftmaxConfig:
+    """Section ``[loss]`` with ``name = "softmax"``."""
+
+    name: Literal["softmax"] = "softmax"
+    scale: float = 30.0
+    sample_rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require_loss(self.scale, 0.0, self.sample_rate)
+
+
+LossConfig = ArcFaceConfig | CosFaceConfig | AdaFaceConfig | SphereFace2Config | SoftmaxConfig
 
 
 @dataclass(frozen=True)
@@ -221,7 +241,10 @@ class OptimizerConfig:
     decay: float = 5e-4
     """Weight decay; none on batch normalisation and PReLU."""
     clip: float | None = None
-    """Largest length of the whole gradient; absent, it is taken as it is."""
+    """Largest length of the learner's gradient, network and head together; absent, it is taken as it is.
+
+    The gradient of the class centers is never clipped.
+    """
     attention_rate: float = 1e-3
     attention_decay: float = 0.0
 
@@ -278,6 +301,10 @@ class RunConfig:
     keep: int = 3
     """Newest checkpoints kept, beside the best."""
     tensorboard: bool = False
+    licence: str = "unstated"
+    """Of what comes out, for its card."""
+    source: str | None = None
+    """Where what comes out is from, for its card; absent, the card says that xcos trained it."""
 
     def __post_init__(self) -> None:
         _require(self.batch >= 2, "batch", self.batch, "at least 2")
@@ -321,9 +348,28 @@ class TrainConfig:
             raise InvalidArgument("must not be 'shards' with [head]: a stream has no pairs", key="data.format")
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for JSON, sections and keys as in the file; absent ones are left out."""
-        plain: dict[str, object] = _plain(asdict(self))
-        return plain
+        """Plain values for JSON, sections and keys as in the file; those absent or without effect are left out."""
+        plain: dict[str, dict[str, object]] = _plain(asdict(self))
+        for section, key in self.without_effect():
+            plain.get(section, {}).pop(key, None)
+        return dict(plain)
+
+    def without_effect(self) -> dict[tuple[str, str], str]:
+        """Sections and keys that change nothing beside the other sections, each with the reason."""
+        found = {("teacher", key): "a teacher is never trained" for key in ("frozen", "dropout")}
+        if isinstance(self.teacher, DlibConfig):
+            found["teacher", "grid"] = "a teacher gives its vector alone"
+        if self.head is not None:
+            found["network", "dropout"] = "it acts on the vector, which a head does not use"
+        if self.head is None or self.head.weighting not in LEARNED:
+            for section, key in (
+                ("optimizer", "attention_rate"),
+                ("optimizer", "attention_decay"),
+                ("schedule", "attention_every"),
+                ("schedule", "attention_factor"),
+            ):
+                found[section, key] = f"only the weightings {', '.join(LEARNED)} of a head learn an attention"
+        return found
 
 
 def read_config(path: str | Path) -> TrainConfig:
@@ -345,6 +391,10 @@ def config_from(content: Mapping[str, object], path: Path) -> TrainConfig:
     reader = _Reader(path)
     config = reader.section(TrainConfig, content, "")
     assert isinstance(config, TrainConfig)
+    for (section, key), why in config.without_effect().items():
+        table = content.get(section)
+        if isinstance(table, Mapping) and key in table:
+            raise reader.error(_below(section, key), f"has no effect here: {why}; leave it out")
     return config
 
 
@@ -408,10 +458,9 @@ class _Reader:
             return (self.path.absolute().parent / value).resolve()
         if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
-        if kind in (int, bool) and type(value) is kind:
+        if (kind in (int, bool) and type(value) is kind) or (kind is str and isinstance(value, str) and value):
             return value
-        wanted = {Path: "a path", float: "a finite number", int: "a whole number", bool: "true or false"}[kind]
-        raise self.error(where, f"must be {wanted}, got {value!r}")
+        raise self.error(where, f"must be {WANTED[kind]}, got {value!r}")
 
     def error(self, where: str, message: str) -> InvalidConfig:
         return InvalidConfig(f"{self.path}: {where} {message}".replace(":  ", ": "), file=str(self.path), key=where)
@@ -457,4 +506,10 @@ def _require_teacher(teacher: NetworkConfig, network: NetworkConfig) -> None:
         raise InvalidArgument(
             f"sees crops of {teacher.input_side} px, [network] of {network.input_side} px; both see the same crops",
             key="teacher",
+        )
+    if not isinstance(teacher, DlibConfig) and not isinstance(network, DlibConfig) and teacher.color != network.color:
+        raise InvalidArgument(
+            f"is {teacher.color!r} and network.color is {network.color!r}; both are fed the same pixels, so take "
+            "weights of one order",
+            key="teacher.color",
         )

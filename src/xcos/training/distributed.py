@@ -35,6 +35,11 @@ class Ranks:
         return self.rank == 0
 
 
+def kind_of(device: Literal["cuda", "cpu"] | None) -> Literal["cuda", "cpu"]:
+    """The kind of device to train on; CUDA by default where there is any."""
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @contextmanager
 def process_group(device: Literal["cuda", "cpu"] | None = None) -> Iterator[Ranks]:
     """This process's place among those ``torchrun`` started; rank 0 of 1, with no group, when it did not.
@@ -42,7 +47,7 @@ def process_group(device: Literal["cuda", "cpu"] | None = None) -> Iterator[Rank
     ``device`` is CUDA by default where there is any, otherwise the CPU. Each process has a GPU of its own and they
     speak through NCCL; on the CPU through gloo. The group is left at the end of the block, after an error too.
     """
-    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    kind = kind_of(device)
     if "RANK" not in os.environ:
         yield Ranks(0, 1, _own_device(kind, 0))
         return

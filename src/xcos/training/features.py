@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 
 from xcos.errors import InputRefused, InvalidArgument
 from xcos.extractor import Extractor, ReadyPhoto
+from xcos.files import lock, write_atomically
 from xcos.images import printable
 from xcos.types import Floats, Grids
 from xcos.version import __version__
 
 PHOTOS_AT_ONCE = 256  # what a stop may cost; fewer would leave cores idle
+LOCK = "run.lock"
 MOST_FOR_HALF = 1000.0  # half precision ends at 65,504, and later photos may have larger features than the first
 
 
@@ -131,19 +134,31 @@ def embed_people(
 
     The cache knows photos by the hash of their bytes, for one embedder, detector and choice of face; it grows by
     blocks of photos, so that a run that was stopped goes on where it was. ``on_known`` is told once how many photos
-    need no work.
+    need no work. A second run that would add to the same features is refused.
     """
-    hashes = [_hash(photo.path) for photo in photos]
-    unclear = _duplicates(photos, hashes)
-    store = _Store(Path(cache) / _identity(extractor), extractor)
-    wanted = list({sha: photo for sha, photo in zip(hashes, photos, strict=True) if sha not in store.known}.items())
-    on_known(len(photos) - len(wanted))
-    store.reserve(len(wanted))
-    for start in range(0, len(wanted), PHOTOS_AT_ONCE):
-        block = dict(wanted[start : start + PHOTOS_AT_ONCE])
-        ready = extractor.prepare([photo.path for photo in block.values()], on_photo=on_photo)
-        store.add(dict(zip(block, ready, strict=True)))
-    return _collected(photos, hashes, unclear, store)
+    with _opened(cache_folder(Path(cache) / _identity(extractor)), extractor) as store:
+        hashes = [_hash(photo.path) for photo in photos]
+        wanted = list({sha: photo for sha, photo in zip(hashes, photos, strict=True) if sha not in store.known}.items())
+        on_known(len(photos) - len(wanted))
+        store.reserve(len(wanted))
+        for start in range(0, len(wanted), PHOTOS_AT_ONCE):
+            block = dict(wanted[start : start + PHOTOS_AT_ONCE])
+            ready = extractor.prepare([photo.path for photo in block.values()], on_photo=on_photo)
+            store.add(dict(zip(block, ready, strict=True)))
+        return _collected(photos, hashes, _duplicates(photos, hashes), store)
+
+
+def cache_folder(folder: Path) -> Path:
+    """The folder, made where it is not there yet."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    return folder
+
+
+def _unusable(folder: Path, error: OSError) -> InvalidArgument:
+    return InvalidArgument(f"cannot write the cache folder {folder}: {error.strerror}; give another", path=str(folder))
 
 
 def _hash(path: Path) -> str:
@@ -213,40 +228,54 @@ def _maker(extractor: Extractor) -> dict[str, object]:
     }
 
 
+@contextmanager
+def _opened(folder: Path, extractor: Extractor) -> Iterator[_Store]:
+    """The store in a folder, which nobody else opens meanwhile: two would give the same rows to different photos."""
+    with ExitStack() as stack:
+        try:
+            held = stack.enter_context((folder / LOCK).open("w"))
+            lock(held, f"another run uses this cache ({folder}); wait for it or give another folder")
+            write_atomically(folder / "maker.json", (json.dumps(_maker(extractor), indent=1) + "\n").encode())
+            store = _Store(folder)
+        except OSError as error:
+            raise _unusable(folder, error) from error
+        yield store
+
+
 class _Store:
     """Two arrays that grow, and a line for each photo: its row in them, or why it has none.
 
     A row is flushed before its line is written, and a line without its end does not count.
     """
 
-    def __init__(self, folder: Path, extractor: Extractor) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._capacity = 0
         self.known: dict[str, int | LeftOut] = {}
         self.grids: Any = np.zeros((0, 1, 1, 1), np.float32)
         self.vectors: Any = np.zeros((0, 1), np.float32)
+        index = folder / "index.jsonl"
+        content = index.read_bytes() if index.exists() else b""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "maker.json").write_text(json.dumps(_maker(extractor), indent=1) + "\n", "utf-8")
-        except OSError as error:
-            raise InvalidArgument(f"cannot write the cache folder {folder}: {error.strerror}; give another") from error
-        self._read()
+            self._read(content)
+        except (ValueError, EOFError) as error:  # of arrays that are cut short, and of lines
+            raise InvalidArgument(
+                f"the cache folder {folder} is damaged ({error}); remove it, and its photos are embedded again",
+                path=str(folder),
+            ) from error
+        kept = "".join(_line(sha, result) for sha, result in self.known.items()).encode()
+        if kept != content:  # lines of rows that are lost must not come to speak of the rows that replace them
+            write_atomically(index, kept)
 
-    def _read(self) -> None:
-        index = self._folder / "index.jsonl"
-        text = index.read_text("utf-8") if index.exists() else ""
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            index.write_text(whole, "utf-8")
+    def _read(self, content: bytes) -> None:
         if all((self._folder / name).exists() for name in ("grids.npy", "vectors.npy")):
             self._open("r")
-        for line in whole.splitlines():
-            entry = json.loads(line)
-            row = entry.get("row")
-            if row is None:
-                self.known[entry["photo"]] = LeftOut("", entry["code"], entry["message"])
-            elif row < min(len(self.grids), len(self.vectors)):
-                self.known[entry["photo"]] = row
+        there = min(len(self.grids), len(self.vectors))
+        entries = [_entry(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+        self.known = {sha: result for sha, result in entries if isinstance(result, LeftOut) or result < there}
+        rows = [result for result in self.known.values() if isinstance(result, int)]
+        if len(set(rows)) != len(rows):
+            raise ValueError("index.jsonl gives two photos the same row")
 
     def _open(self, mode: Any) -> None:
         self.grids = np.load(self._folder / "grids.npy", mmap_mode=mode)
@@ -273,12 +302,12 @@ class _Store:
             self.grids.flush()
             self.vectors.flush()
         places = dict(zip(usable, range(start, start + len(usable)), strict=True))
-        lines = [_line(sha, places.get(sha, each)) for sha, each in block.items()]
+        results = {sha: places[sha] if sha in places else _left_out(each) for sha, each in block.items()}
         with (self._folder / "index.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(lines)
+            file.writelines(_line(sha, result) for sha, result in results.items())
             file.flush()
             os.fsync(file.fileno())
-        self.known |= {sha: places[sha] if sha in places else _left_out(each) for sha, each in block.items()}
+        self.known |= results
 
     def _kept(self, grid: Floats) -> NDArray[np.floating[Any]]:
         with np.errstate(over="ignore"):
@@ -309,11 +338,19 @@ class _Store:
             self._open("r+")
 
 
-def _line(sha: str, result: int | ReadyPhoto | InputRefused) -> str:
-    if isinstance(result, int):
-        return json.dumps({"photo": sha, "row": result}) + "\n"
-    found = _left_out(result)
-    return json.dumps({"photo": sha, "code": found.code, "message": found.message}) + "\n"
+def _line(sha: str, result: int | LeftOut) -> str:
+    found = {"row": result} if isinstance(result, int) else {"code": result.code, "message": result.message}
+    return json.dumps({"photo": sha, **found}) + "\n"
+
+
+def _entry(line: bytes) -> tuple[str, int | LeftOut]:
+    """A photo's hash and what is known of it; :class:`ValueError` for a line that is not one of :func:`_line`."""
+    match json.loads(line):
+        case {"photo": str(sha), "row": int(row)} if row >= 0:
+            return sha, row
+        case {"photo": str(sha), "code": str(code), "message": str(message)}:
+            return sha, LeftOut("", code, message)
+    raise ValueError(f"index.jsonl has the line {line[:40]!r}")
 
 
 def _left_out(result: ReadyPhoto | InputRefused) -> LeftOut:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from xcos.errors import InvalidArgument
-from xcos.training.head import FaceMaps, Norm, Separable, Symmetric, Uniform, Weighting, XcosHead
+from xcos.training.head import FaceMaps, Norm, Separable, Uniform, XcosHead, make_head
 from xcos.types import Floats, Grids
 
 WeightingName = Literal["separable", "symmetric", "norm", "uniform"]
@@ -48,6 +48,8 @@ class FitSettings:
             )
         if min(self.channels, self.steps, self.people) < 1 or self.others < 0:
             raise InvalidArgument("channels, steps and people of a fit must be at least 1, others at least 0")
+        if not 0 <= self.seed < 2**31:
+            raise InvalidArgument(f"the seed of a fit must lie in 0 … 2³¹ − 1, got {self.seed}")
 
 
 def settings_for(weighting: WeightingName, *, channels: int, steps: int, seed: int) -> FitSettings:
@@ -87,9 +89,7 @@ def fit_head(
     """The head, in evaluation mode, whose score comes near the cosine of ``vectors`` and tells people apart.
 
     ``grids`` (n, rows, cols, channels) and ``vectors`` (n, D) are of the same photos, ``labels`` (n,) of their people.
-    In each batch all pairs are scored. The loss is ``mean (score − cos)²``, mated and non-mated pairs weighing one half
-    each, plus ``identity`` times the cross-entropy of finding each photo's mate by its score among all others
-    (Sohn 2016; as NT-Xent in Chen et al. 2020).
+    In each batch all pairs are scored; the loss is :func:`fit_loss`.
     """
     if not len(vectors) == len(labels) == grids.shape[0]:
         raise InvalidArgument(
@@ -108,7 +108,9 @@ def _fit(
 ) -> XcosHead:
     random = np.random.default_rng(settings.seed)
     teacher = normalize(torch.from_numpy(np.array(vectors, np.float32)), dim=1)
-    head = make_head(settings, grids.shape[-1])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        head = make_head(settings.weighting, grids.shape[-1], channels=settings.channels)
     optimizer = torch.optim.AdamW(head.parameters(), lr=settings.rate, weight_decay=settings.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=settings.steps)
     batches = _Batches(labels, settings, random)
@@ -117,14 +119,12 @@ def _fit(
         rows = batches.draw()
         batch = torch.from_numpy(grids[rows]).permute(0, 3, 1, 2)
         scores = all_scores(head, batch)
-        known = torch.from_numpy(labels[rows])
-        imitation = _imitation(scores, teacher[rows] @ teacher[rows].T, known)
-        identity = _identity(scores * settings.scale, known)
+        loss = fit_loss(scores, teacher[rows] @ teacher[rows].T, torch.from_numpy(labels[rows]), settings)
         optimizer.zero_grad()
-        (imitation + settings.identity * identity).backward()  # type: ignore[no-untyped-call]
+        loss.whole.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        on_step(Step(number, imitation.item() ** 0.5, identity.item()))
+        on_step(Step(number, loss.imitation.item() ** 0.5, loss.identity.item()))
     return head.eval()
 
 
@@ -137,19 +137,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def make_head(settings: FitSettings, grid_channels: int) -> XcosHead:
-    """A head that has learned nothing."""
-    makers: dict[str, Callable[[], Weighting]] = {
-        "separable": lambda: Separable(grid_channels),
-        "symmetric": lambda: Symmetric(settings.channels),
-        "norm": Norm,
-        "uniform": Uniform,
-    }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        return XcosHead(grid_channels, makers[settings.weighting](), channels=settings.channels)
 
 
 def all_scores(head: XcosHead, grids: Tensor) -> Tensor:
@@ -176,6 +163,26 @@ def all_scores(head: XcosHead, grids: Tensor) -> Tensor:
     square = scores.new_zeros(len(grids), len(grids))
     square = square.index_put((first, second), scores)
     return square.index_put((second, first), scores)
+
+
+class Loss(NamedTuple):
+    """What is made small, and its two terms; all scalars."""
+
+    whole: Tensor
+    imitation: Tensor
+    identity: Tensor
+
+
+def fit_loss(scores: Tensor, cosines: Tensor, labels: Tensor, settings: FitSettings) -> Loss:
+    """Loss of ``(n, n)`` scores beside the teacher's ``cosines``; ``labels`` (n,) are of the people.
+
+    ``mean (score − cosine)²``, mated and non-mated pairs weighing one half each, plus ``settings.identity`` times the
+    cross-entropy of finding each photo's mate by ``settings.scale`` times its score among all others (Sohn 2016; as
+    NT-Xent in Chen et al. 2020).
+    """
+    imitation = _imitation(scores, cosines, labels)
+    identity = _identity(scores * settings.scale, labels)
+    return Loss(imitation + settings.identity * identity, imitation, identity)
 
 
 def _imitation(scores: Tensor, wanted: Tensor, labels: Tensor) -> Tensor:

@@ -52,7 +52,10 @@ class NetworkLearner(nn.Module):
 
 
 class HeadLearner(nn.Module):
-    """An xCos head on a network; a frozen network stays in evaluation mode and gets no gradient."""
+    """An xCos head on a network; what of the network is not trained stays in evaluation mode and gets no gradient.
+
+    That is a frozen network, else the layers of the vector alone, which the head does not use.
+    """
 
     network: Network
 
@@ -61,14 +64,19 @@ class HeadLearner(nn.Module):
         self.network = network
         if frozen:
             network.requires_grad_(False)
+        else:
+            train_what_the_grid_needs(network)
         self.head = head
         self.frozen = frozen
         self.train()
 
     def train(self, mode: bool = True) -> Self:
-        """As of every module, but for the frozen network: its normalisation must not follow the batches."""
+        """As of every module, but for what is not trained: its normalisation must not follow the batches."""
         super().train(mode)
-        self.network.train(mode and not self.frozen)
+        for module in self.network.modules():
+            parameters = list(module.parameters())
+            if parameters and not any(each.requires_grad for each in parameters):
+                module.eval()
         return self
 
     def forward(self, pixels: Tensor) -> LearnerOutput:
@@ -95,7 +103,7 @@ def train_what_the_grid_needs(network: Network) -> None:
     """
     side = network.input_side
     parameters = list(network.parameters())
-    grid = network.eval()(torch.zeros(1, 3, side, side)).grid
+    grid = network.eval()(torch.zeros(1, 3, side, side, device=parameters[0].device)).grid
     for parameter, gradient in zip(parameters, grad(grid.sum(), parameters, allow_unused=True), strict=True):
         parameter.requires_grad_(gradient is not None)
 

@@ -20,6 +20,8 @@ from xcos.training.losses.sharded import ShardedClassifier
 from xcos.training.objectives import Losses, Objective
 from xcos.training.optimizers import Trained
 
+RANDOM = ("random.cpu", "random.classes", "random.cuda")
+
 
 class Position(NamedTuple):
     """How far a training is."""
@@ -180,6 +182,7 @@ def own_state(job: Job) -> dict[str, Tensor]:
 def load_state(job: Job, state: dict[str, Tensor]) -> None:
     """Takes back what :func:`shared_state` and :func:`own_state` gave; everything must be there and fit."""
     learned = {name: value for name, value in state.items() if name.startswith(("network.", "head."))}
+    _require_known(job, state)
     try:
         job.learner.load_state_dict(learned)
         job.classifier.load_state_dict(_below(state, "classifier."))
@@ -187,11 +190,26 @@ def load_state(job: Job, state: dict[str, Tensor]) -> None:
         raise InvalidModel(f"the checkpoint does not fit this training: {error}") from error
     remembered = _below(state, "optimizer.")
     for trained in job.all_optimizers:
-        trained.load({name: value for name, value in remembered.items() if name.rpartition("/")[0] in trained.names})
+        own = set(trained.names)
+        trained.load({name: value for name, value in remembered.items() if name.rpartition("/")[0] in own})
     torch.set_rng_state(state["random.cpu"])
     job.classifier.generator.set_state(state["random.classes"])
     if job.device.type == "cuda" and "random.cuda" in state:  # absent where it was trained on the CPU before
         torch.cuda.set_rng_state(state["random.cuda"])
+
+
+def _require_known(job: Job, state: dict[str, Tensor]) -> None:
+    """Raises for a tensor that nothing here takes back, and for a random generator that is missing."""
+    trained = {name for each in job.all_optimizers for name in each.names}
+    for name in state:
+        part, _, rest = name.partition(".")
+        owner = rest.rpartition("/")[0]
+        remembered = part == "optimizer" and owner in trained
+        if not (remembered or part in ("network", "head", "classifier") or name in RANDOM):
+            raise InvalidModel(f"the checkpoint does not fit this training: it has {name}, which nothing here takes")
+    missing = {"random.cpu", "random.classes"} - state.keys()
+    if missing:
+        raise InvalidModel(f"the checkpoint does not fit this training: it lacks {min(missing)}")
 
 
 def _remembered(optimizers: tuple[Trained, ...]) -> dict[str, Tensor]:

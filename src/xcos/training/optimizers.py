@@ -45,17 +45,37 @@ class Trained:
         }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Takes back what :meth:`state` gave; names of other parameters are refused."""
+        """Takes back what :meth:`state` gave after a step or more; all of it must be there and nothing else."""
+        self._require_whole(state)
         by_name: dict[str, dict[str, Tensor]] = {}
         for key, value in state.items():
             name, _, kind = key.rpartition("/")
             by_name.setdefault(name, {})[kind] = value
-        unknown = by_name.keys() - set(self.names)
-        if unknown:
-            raise InvalidModel(f"the checkpoint's optimizer knows {sorted(unknown)[0]}, which is not trained here")
         numbered = {at: by_name[name] for at, name in enumerate(self.names) if name in by_name}
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
+
+    def _require_whole(self, state: Mapping[str, Tensor]) -> None:
+        parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
+        shapes = {
+            f"{name}/{kind}": torch.Size() if kind == "step" else parameter.shape
+            for name, parameter in zip(self.names, parameters, strict=True)
+            for kind in self._kinds()
+        }
+        unknown, missing = sorted(state.keys() - shapes.keys()), sorted(shapes.keys() - state.keys())
+        if unknown:
+            raise InvalidModel(f"the checkpoint's optimizer knows {unknown[0]}, which is not trained here")
+        if missing:
+            raise InvalidModel(f"the checkpoint's optimizer lacks {missing[0]}, which is trained here")
+        for key, shape in shapes.items():
+            if state[key].shape != shape:
+                raise InvalidModel(f"the checkpoint's {key} is {tuple(state[key].shape)}, not {tuple(shape)}")
+
+    def _kinds(self) -> tuple[str, ...]:
+        """What the optimizer remembers of each parameter."""
+        if isinstance(self.optimizer, torch.optim.Adam):
+            return ("step", "exp_avg", "exp_avg_sq")
+        return ("momentum_buffer",) if self.optimizer.defaults["momentum"] else ()
 
 
 def make_sgd(module: nn.Module, prefix: str, config: OptimizerConfig, *, leave: Iterable[nn.Parameter] = ()) -> Trained:

@@ -17,10 +17,10 @@ from xcos.calibration import Calibration, fit_calibration
 from xcos.comparators import LearnedHead
 from xcos.embedders.onnx_model import OnnxEmbedder, OpenNetwork, open_network
 from xcos.errors import InvalidArgument, InvalidModel
-from xcos.files import write_atomically
+from xcos.files import is_within, write_atomically
 from xcos.models import FaceModel, write_model
 from xcos.training.export import export_head
-from xcos.training.features import Features, PersonPhoto
+from xcos.training.features import Features, PersonPhoto, cache_folder
 from xcos.training.fit import FitSettings, Step, fit_head
 from xcos.training.measure import Measured, Pairs, learned_square, measure, plain_squares, vector_square
 from xcos.training.plug_report import PlugReport, report_json, report_text
@@ -46,10 +46,9 @@ class Exposed:
     """SHA-256 of the user's file."""
 
     def embedder(self, folder: Path) -> OnnxEmbedder:
-        """The network, kept in ``folder`` by its hash."""
-        path = folder / f"{self.card.sha256[:16]}.onnx"
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
+        """The network, kept in ``folder`` by its hash; written anew where what lies there is not it."""
+        path = cache_folder(folder) / f"{self.card.sha256[:16]}.onnx"
+        if not (path.is_file() and path.read_bytes() == self.network.content):
             write_atomically(path, self.network.content)
         return OnnxEmbedder(path, self.card, grid=self.network.grid, vector=self.network.vector)
 
@@ -71,6 +70,17 @@ def part_of(person: str) -> str:
     """Which part of the work a person serves, by the hash of the name: adding people moves nobody."""
     place = int(hashlib.sha256(person.encode("utf-8", "surrogateescape")).hexdigest()[:12], 16) / 16**12
     return PARTS[int(np.searchsorted(np.cumsum(SHARES)[:-1], place, side="right"))]
+
+
+def require_outside(data: str | Path, *folders: Path) -> None:
+    """Raises where something would be written among the photos, and pass for a person at the next run."""
+    for folder in folders:
+        if is_within(folder, data):
+            raise InvalidArgument(
+                f"{folder} lies in the folder of photos {data} and would be taken for a person at the next run; give "
+                "--out and --cache elsewhere",
+                path=str(folder),
+            )
 
 
 def require_parts(photos: Sequence[PersonPhoto]) -> None:
@@ -97,10 +107,10 @@ def split_people(features: Features) -> dict[str, Features]:
     _require_parts(np.array(features.people)[features.labels])
     parts = np.array([part_of(person) for person in features.people])[features.labels]
     made = {part: features.take(np.flatnonzero(parts == part)) for part in PARTS}
-    return {part: each if part == "training" else _limited(each) for part, each in made.items()}
+    return {part: each if part == "training" else limited(each) for part, each in made.items()}
 
 
-def _limited(features: Features) -> Features:
+def limited(features: Features) -> Features:
     """At most ``MOST_PER_PERSON`` photos of a person, and ``MOST_PHOTOS`` in all, by whole people."""
     order = np.argsort(features.labels, kind="stable")
     labels = features.labels[order]
@@ -130,7 +140,7 @@ def plug(
     the test people.
     """
     parts = split_people(features)
-    origin = _Origin(embedder.model, detector, dataset, _protocol(parts["calibration"]))
+    origin = Origin(embedder.model, detector, dataset, protocol(parts["calibration"]))
     pairs, square = Pairs(parts["calibration"].labels), vector_square(parts["calibration"])
     by_vector = origin.calibration(VECTOR_COMPARATOR, pairs, square)  # where people are too few, it says so here
     training = parts["training"]
@@ -189,7 +199,8 @@ def _pair_counts(features: Features) -> tuple[int, int]:
     return int(mated.sum()), int((~mated).sum())
 
 
-def _protocol(features: Features) -> str:
+def protocol(features: Features) -> str:
+    """Which pairs a calibration is fitted to."""
     return (
         f"all pairs of {len(features):,} photos of people apart from those the head was fitted to; at most "
         f"{MOST_PER_PERSON} photos of a person, {MOST_PHOTOS:,} in all"
@@ -197,7 +208,9 @@ def _protocol(features: Features) -> str:
 
 
 @dataclass(frozen=True)
-class _Origin:
+class Origin:
+    """What a calibration is of."""
+
     model: str
     detector: str
     dataset: str
@@ -205,6 +218,7 @@ class _Origin:
     date: str = dataclasses.field(default_factory=lambda: datetime.now(UTC).date().isoformat())
 
     def calibration(self, comparator: str, pairs: Pairs, square: Floats) -> Calibration:
+        """Of the scores that ``comparator`` gives all pairs."""
         return fit_calibration(
             pairs.mated_scores(square),
             pairs.non_mated_scores(square),

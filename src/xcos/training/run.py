@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import platform
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -12,7 +14,8 @@ from typing import Literal, NamedTuple, Protocol, TextIO
 import torch
 
 from xcos.errors import InvalidArgument, InvalidConfig, MissingPackage
-from xcos.files import write_atomically
+from xcos.files import lock, write_atomically
+from xcos.models import CARD, HEAD, NETWORK, toml
 from xcos.training.build import Built, build
 from xcos.training.checkpoint import (
     Checkpoint,
@@ -27,19 +30,22 @@ from xcos.training.distributed import Ranks, process_group
 from xcos.training.export import export_head
 from xcos.training.export_network import export_network
 from xcos.training.learners import HeadLearner
-from xcos.training.loop import Job, Position, Report, load_state, own_state, shared_state, train
+from xcos.training.loop import Position, Report, load_state, own_state, shared_state, train
 from xcos.training.validation import held_out_error
 from xcos.version import __version__
+from xcos.weights import WeightCard
 
-CONFIG, LOG, CHECKPOINTS, LOCK = "config.toml", "log.jsonl", "checkpoints", "run.lock"
+CONFIG, LOG, CHECKPOINTS, LOCK, BOARD = "config.toml", "log.jsonl", "checkpoints", "run.lock", "tensorboard"
 # These keys do not change what is learned. Weights and photos may have moved; their hashes are compared.
 FREE = {
     "data": {"path"},
     "network": {"weights"},
     "teacher": {"weights"},
     "head": {"weights"},
-    "run": {"workers", "report_every", "checkpoint_every", "keep", "tensorboard"},
+    "run": {"workers", "report_every", "checkpoint_every", "keep", "tensorboard", "licence", "source"},
 }
+STREAMED = "run.workers"
+"""Not free where shards are read: which photos come into which batch depends on it."""
 
 
 class Listener(Protocol):
@@ -88,7 +94,9 @@ def run_training(
     described = read_config(config)
     with process_group(device) as ranks, ExitStack() as stack:
         if ranks.first:
-            stack.enter_context(_lock(_open_folder(out, config, resume=resume)))
+            _open_folder(out, config, resume=resume)
+            held = stack.enter_context(_opened(out / LOCK, "w"))
+            lock(held, f"another training writes to {out}; wait for it or choose another --out")
         built = build(described, ranks)
         start = _restore(built, out, ranks, listener) if resume else Position()
         if ranks.first:
@@ -107,7 +115,7 @@ class _Run:
         self._config = built.job.config
         self._board = _board(out, self._config) if ranks.first else None
         if ranks.first:
-            self._log: TextIO = stack.enter_context((out / LOG).open("a", encoding="utf-8"))
+            self._log = stack.enter_context(_opened(out / LOG, "a"))
 
     def start(self, position: Position) -> None:
         """Tells how much is to be done."""
@@ -152,7 +160,7 @@ class _Run:
         best = best_checkpoint(self._out / CHECKPOINTS)
         assert best is not None
         checkpoint = read_checkpoint(best, rank=None)
-        return Result(position, best, checkpoint.facts.error, _export(self._job, checkpoint, self._out))
+        return Result(position, best, checkpoint.facts.error, _export(self._built, checkpoint, self._out))
 
     def _measure(self) -> float | None:
         held_out = self._built.held_out
@@ -174,9 +182,9 @@ def _versions() -> dict[str, str]:
     return {"xcos": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
-def _open_folder(out: Path, config: Path, *, resume: bool) -> Path:
-    """The folder, new or to be gone on with, holding a copy of the configuration."""
-    if out.is_dir() and any(out.iterdir()):
+def _open_folder(out: Path, config: Path, *, resume: bool) -> None:
+    """Makes the folder or finds it there to be gone on with, holding a copy of the configuration."""
+    if out.is_dir() and any(out.iterdir()) and not _failed_before_its_first_step(out):
         if not resume:
             raise InvalidArgument(
                 f"the folder {out} is not empty; add --resume to go on with what is there, or give a new one",
@@ -192,22 +200,21 @@ def _open_folder(out: Path, config: Path, *, resume: bool) -> Path:
         ) from error
     if not (out / CONFIG).exists():
         write_atomically(out / CONFIG, config.read_bytes())
-    return out
 
 
-def _lock(out: Path) -> TextIO:
-    """An open file that keeps a second training out of the folder; the lock goes with the process, however it ends."""
-    file = (out / LOCK).open("w")
+def _failed_before_its_first_step(out: Path) -> bool:
+    """Whether all that lies in the folder was left by a training that did nothing."""
+    names = {path.name for path in out.iterdir()}
+    log = out / LOG
+    unwritten = not log.exists() or (log.is_file() and log.stat().st_size == 0)
+    return {CONFIG, LOCK} <= names <= {CONFIG, LOCK, LOG, BOARD} and unwritten
+
+
+def _opened(path: Path, mode: Literal["a", "w"]) -> TextIO:
     try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:  # not on Windows
-        pass
-    except BlockingIOError as error:
-        file.close()
-        raise InvalidArgument(f"another training writes to {out}; wait for it or choose another --out") from error
-    return file
+        return path.open(mode, encoding="utf-8")
+    except OSError as error:
+        raise InvalidArgument(f"cannot write {path}: {error.strerror}; give another --out", path=str(path)) from error
 
 
 def _restore(built: Built, out: Path, ranks: Ranks, listener: Listener) -> Position:
@@ -233,9 +240,11 @@ def _restore(built: Built, out: Path, ranks: Ranks, listener: Listener) -> Posit
 def _require_same(facts: Facts, built: Built) -> None:
     """Raises unless the configuration and what it names are those of the checkpoint."""
     then, now = _flat(facts.config), _flat(built.job.config.to_dict())
+    streamed = built.job.config.data.format == "shards"
     for key in sorted(then.keys() | now.keys()):
         section, _, name = key.partition(".")
-        if then.get(key) != now.get(key) and name not in FREE.get(section, ()):
+        free = name in FREE.get(section, ()) and not (streamed and key == STREAMED)
+        if then.get(key) != now.get(key) and not free:
             raise InvalidConfig(
                 f"{key} is {now.get(key)!r} and was {then.get(key)!r} when the checkpoint was written; resume with the "
                 "same configuration, or start anew in another folder with network.weights from this one",
@@ -255,25 +264,58 @@ def _flat(config: Mapping[str, object]) -> dict[str, object]:
 
 
 def _shorten_log(path: Path, step: int) -> None:
-    """Leaves out what was done after the checkpoint and will be done again, and a line without its end."""
-    text = path.read_text("utf-8") if path.exists() else ""
-    whole = text[: text.rfind("\n") + 1].splitlines()
-    kept = [line for line in whole if json.loads(line)["step"] <= step]
-    write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
+    """Leaves out what was done after the checkpoint and will be done again, and what is no line of a log."""
+    try:
+        content = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise InvalidArgument(f"cannot read {path}: {error.strerror}; make it readable", path=str(path)) from error
+    whole = content[: content.rfind(b"\n") + 1].split(b"\n")
+    write_atomically(path, b"".join(line + b"\n" for line in whole if _step_of(line) <= step))
 
 
-def _export(job: Job, checkpoint: Checkpoint, out: Path) -> list[Path]:
-    """``model.onnx`` and, of a head, ``head.onnx``."""
-    learner = job.learner.cpu().eval()
+def _step_of(line: bytes) -> float:
+    """The step a line of the log tells of; infinite for anything else."""
+    try:
+        match json.loads(line):
+            case {"step": int(step)}:
+                return step
+    except (ValueError, RecursionError):
+        pass
+    return math.inf
+
+
+def _export(built: Built, checkpoint: Checkpoint, out: Path) -> list[Path]:
+    """``model.onnx``, of a head ``head.onnx``, and ``card.toml``.
+
+    A network that a head has changed gives its grid alone: its vector was not trained with it.
+    """
+    learner = built.job.learner.cpu().eval()
     weights = {name: each for name, each in checkpoint.tensors.items() if name.startswith(("network.", "head."))}
     learner.load_state_dict(weights)
     network = learner.network
-    files = {"model.onnx": export_network(network, network.input_side)}
+    whole = not isinstance(learner, HeadLearner) or learner.frozen
+    files = {NETWORK: export_network(network, network.input_side, vector=whole)}
     if isinstance(learner, HeadLearner):
-        files["head.onnx"] = export_head(learner.head, network.grid_side, network.grid_side)
+        files[HEAD] = export_head(learner.head, network.grid_side, network.grid_side)
+    files[CARD] = toml(_card(built, files[NETWORK], out).to_dict()).encode()
     for name, content in files.items():
         write_atomically(out / name, content)
     return [out / name for name in files]
+
+
+def _card(built: Built, network: bytes, out: Path) -> WeightCard:
+    run = built.job.config.run
+    return WeightCard(
+        name=out.resolve().name or "network",
+        sha256=hashlib.sha256(network).hexdigest(),
+        template=built.template,
+        color=built.normalization.color,
+        mean=built.normalization.mean,
+        scale=built.normalization.scale,
+        licence=run.licence,
+        source=run.source or f"trained by xcos {__version__}",
+        training_data=built.training_data,
+    )
 
 
 def _board(out: Path, config: TrainConfig) -> Board | None:
@@ -283,5 +325,5 @@ def _board(out: Path, config: TrainConfig) -> Board | None:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise MissingPackage("run.tensorboard needs the package tensorboard: pip install tensorboard") from error
-    board: Board = SummaryWriter(str(out / "tensorboard"))
+    board: Board = SummaryWriter(str(out / BOARD))
     return board

@@ -2,6 +2,7 @@
 
 from xcos.training.head.concat import Concat
 from xcos.training.head.fixed import Fixed, correlation_weights
+from xcos.training.head.make import make_head
 from xcos.training.head.maps import FaceMaps, PairMaps, mirror_average
 from xcos.training.head.norm import Norm
 from xcos.training.head.separable import Separable
@@ -22,5 +23,6 @@ __all__ = [
     "Weighting",
     "XcosHead",
     "correlation_weights",
+    "make_head",
     "mirror_average",
 ]

@@ -20,7 +20,7 @@ ROWS = (
     {"extractor", "verification"},
     {"draw", "report", "verifier", "testing"},
     {"pairs", "detectors", "embedders", "comparators"},
-    {"catalog", "models"},
+    {"catalog", "models", "evaluation"},
     {"training"},
     {"cli", "__main__"},
 )

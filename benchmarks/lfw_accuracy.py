@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 
 import lfw
-from xcos.catalog import COMPARATORS, default_verifier
+from xcos.catalog import COMPARATORS, DEFAULT_EMBEDDER, EMBEDDERS, default_verifier
 from xcos.compare import vectors_as_grids
 from xcos.detectors import Mtcnn
-from xcos.embedders import DlibResNet
 from xcos.extractor import Extractor, ReadyPhoto
 from xcos.types import stack
 
@@ -35,19 +34,18 @@ def main() -> None:
     photos = lfw.photos_of(pairs)
     detector = Mtcnn()
     found: dict[str, ReadyPhoto] = {}
-    for grid in ("fourth", "last"):
-        ready = lfw.prepare(Extractor(detector, DlibResNet(grid=grid), face="center"), options.lfw, photos)
-        found = {name: photo for name, photo in ready.items() if isinstance(photo, ReadyPhoto)}
-        if grid == "fourth":
-            missed = len(photos) - len(found)
-            print(f"pairsDevTest: {len(pairs)} pairs, {len(photos)} photos")
-            print(f"failure to acquire: {missed} ({missed / len(photos):.2%}; bar 0.20 %)")
-            several = sum(photo.sample.faces_found > 1 for photo in found.values())
-            print(f"photos with several faces: {several} ({several / len(photos):.1%})")
+    for name in sorted(EMBEDDERS, key=lambda name: name == DEFAULT_EMBEDDER):  # the default's are left for _decisions
+        ready = lfw.prepare(Extractor(detector, EMBEDDERS[name](), face="center"), options.lfw, photos)
+        found = {photo: each for photo, each in ready.items() if isinstance(each, ReadyPhoto)}
         shape = "×".join(map(str, next(iter(found.values())).template.grid.shape))
         for comparator in COMPARATORS:
-            _report(f"{grid} grid {shape}, {comparator}", *_scored(pairs, found, comparator))
+            _report(f"{name} {shape}, {comparator}", *_scored(pairs, found, comparator))
     _report("backbone's vector 128", *_scored(pairs, found, "vector"))
+    missed = len(photos) - len(found)
+    print(f"pairsDevTest: {len(pairs)} pairs, {len(photos)} photos")
+    print(f"failure to acquire: {missed} ({missed / len(photos):.2%}; bar 0.20 %)")
+    several = sum(photo.sample.faces_found > 1 for photo in found.values())
+    print(f"photos with several faces: {several} ({several / len(photos):.1%})")
     _decisions(pairs, found)
 
 
@@ -93,7 +91,7 @@ def _bootstrap(scores: np.ndarray, mated: np.ndarray, people: list[tuple[str, st
 def _decisions(pairs: list[lfw.LfwPair], found: dict[str, ReadyPhoto]) -> None:
     """What the default verifier decides on these pairs at its shipped thresholds."""
     verifier = default_verifier(face="center")
-    for fmr in (1e-2, 1e-3, 1e-4):
+    for fmr in (1e-2, 1e-3, 3e-4):
         counts: Counter[tuple[bool, str]] = Counter()
         reasons: Counter[str] = Counter()
         for pair in pairs:

@@ -1,11 +1,12 @@
 """Makes the shipped model from LFW's development-train people, and measures it on people it never saw.
 
-    python benchmarks/train_xcos_dlib.py [--lfw FOLDER] [--work FOLDER] [--steps N]
+    python benchmarks/train_xcos_dlib.py [--lfw FOLDER] [--work FOLDER] [--steps N] [--shares 0,0.25,0.75,1]
 
 One command from photos to weights, calibration and figures. Of ``peopleDevTrain.txt`` a fifth, chosen by a hash of
 the name, is kept apart for the calibration; the stage is fitted on the others. Everything is reported on
 ``pairsDevTest.txt``, other people, as it is and with one photo of each pair covered. Crops and features are kept in
-``--work``; a second run uses them.
+``--work``; a second run uses them. ``--shares`` makes nothing, and reports what other stations on the way from the
+published to the fitted weights would do.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +27,7 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from rich.progress import Progress
+from scipy.stats import spearmanr
 
 import lfw
 from xcos.alignment import DLIB_150
@@ -39,7 +42,8 @@ from xcos.extractor import Extractor
 from xcos.files import write_atomically
 from xcos.images import read_image
 from xcos.occluders import OCCLUDERS, Covered
-from xcos.training.stage_fit import StageSettings, StageStep, Views, fit_stage
+from xcos.training.networks.trusted_stage import TrustedStage
+from xcos.training.stage_fit import StageSettings, StageStep, Views, between, fit_stage, published_stage
 from xcos.types import Crops, Floats, Grids, Pixels
 from xcos.verifier import VECTOR_COMPARATOR
 
@@ -57,6 +61,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("src/xcos/data/models") / NAME)
     parser.add_argument("--calibrations", type=Path, default=Path("src/xcos/data/calibrations"))
     parser.add_argument("--steps", type=int, default=StageSettings.steps)
+    parser.add_argument("--shares", type=lambda text: [float(share) for share in text.split(",")], default=[])
     parser.add_argument("--date", default=datetime.now(UTC).date().isoformat())
     options = parser.parse_args()
     for folder in (options.work, options.out):
@@ -66,24 +71,42 @@ def main() -> None:
     fit_set = located(options.lfw, [p for p in people if not for_calibration(lfw.person(p))], options.work / "fit")
     views = all_views(fit_set, options.work / "fit")
     settings = StageSettings(steps=options.steps)
-    content = fitted(views, settings)
-    sha256 = hashlib.sha256(content).hexdigest()
+    if options.shares:
+        return report_shares(views, settings, options)
+    content = fitted(views, settings).weights().to_bytes()
+    source = f"benchmarks/train_xcos_dlib.py, {options.date}; network: package face_recognition_models 0.3.0"
+    data = f"{len(fit_set.photos)} photos of {len(set(views.labels.tolist()))} people of LFW's peopleDevTrain.txt"
+    embedder = write_stage(options.out, content, source=source, data=data)
+    calibrate(embedder, options, [p for p in people if for_calibration(lfw.person(p))])
+    figures = report(embedder, options)
+    sha256 = embedder.card.sha256
+    note = {"date": options.date, "settings": asdict(settings), "sha256": sha256, "figures": figures}
+    write_atomically(options.out / "figures.json", (json.dumps(note, indent=1) + "\n").encode())
+
+
+def write_stage(folder: Path, content: bytes, *, source: str, data: str) -> DlibResNet:
     card = replace(
         CARD,
         name=NAME,
-        sha256=sha256,
+        sha256=hashlib.sha256(content).hexdigest(),
         licence="CC0-1.0 (network), MIT (learned stage)",
-        source=f"benchmarks/train_xcos_dlib.py, {options.date}; network: package face_recognition_models 0.3.0",
-        training_data=f"{CARD.training_data}; learned stage: {len(fit_set.photos)} photos of "
-        f"{len(set(views.labels.tolist()))} people of LFW's peopleDevTrain.txt",
+        source=source,
+        training_data=f"{CARD.training_data}; learned stage: {data}",
     )
-    write_atomically(options.out / "stage.npz", content)
-    write_atomically(options.out / "card.json", (json.dumps(card.to_dict(), indent=1) + "\n").encode())
-    embedder = DlibResNet(grid="trusted", stage=options.out)
-    calibrate(embedder, options, [p for p in people if for_calibration(lfw.person(p))])
-    figures = report(embedder, options)
-    note = {"date": options.date, "settings": asdict(settings), "sha256": sha256, "figures": figures}
-    write_atomically(options.out / "figures.json", (json.dumps(note, indent=1) + "\n").encode())
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "stage.npz", content)
+    write_atomically(folder / "card.json", (json.dumps(card.to_dict(), indent=1) + "\n").encode())
+    return DlibResNet(grid="trusted", stage=folder)
+
+
+def report_shares(views: Views, settings: StageSettings, options: argparse.Namespace) -> None:
+    """Figures with other shares of the fitted weights; the coverage is the fitted one in all."""
+    published = published_stage(views, published_layers(), settings.seed)
+    whole = fitted(views, replace(settings, learned_share=1.0))
+    for share in options.shares:
+        content = between(published, deepcopy(whole), share).weights().to_bytes()
+        print(f"\nshare of the fitted weights: {share:g}", flush=True)
+        report(write_stage(options.work / f"share-{share:g}", content, source="a trial", data="as shipped"), options)
 
 
 def train_people(folder: Path) -> list[str]:
@@ -172,7 +195,7 @@ def cell_shares(covered: Covered) -> Floats:
     return shares
 
 
-def fitted(views: Views, settings: StageSettings) -> bytes:
+def fitted(views: Views, settings: StageSettings) -> TrustedStage:
     started = time.perf_counter()
     with Progress(disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("steps", total=settings.steps)
@@ -188,7 +211,7 @@ def fitted(views: Views, settings: StageSettings) -> bytes:
 
         stage = fit_stage(views, published_layers(), settings, on_step)
     print(f"fitted on {views.fourth.shape[1]} photos in {time.perf_counter() - started:.0f} s, one thread", flush=True)
-    return stage.weights().to_bytes()
+    return stage
 
 
 def embedded(embedder: DlibResNet, crops: Crops) -> tuple[Grids, Floats]:
@@ -199,7 +222,7 @@ def embedded(embedder: DlibResNet, crops: Crops) -> tuple[Grids, Floats]:
 
 
 def calibrate(embedder: DlibResNet, options: argparse.Namespace, photos: list[str]) -> None:
-    """The card of the trust-weighted score, on all pairs of the people kept apart; and the vector's.
+    """The cards of the trust-weighted score and of the other weightings, on all pairs of the people kept apart.
 
     The vector is the published network's, which saw none of these people: its card is the one fitted on more of them.
     """
@@ -207,21 +230,25 @@ def calibrate(embedder: DlibResNet, options: argparse.Namespace, photos: list[st
     grids, _ = embedded(embedder, faces.crops)
     upper, right = np.triu_indices(len(grids), 1)
     same = faces.people[upper] == faces.people[right]
-    scores = trust_square(grids)[upper, right].astype(np.float64)
-    trust = fit_calibration(
-        scores[same],
-        NonMatedScores(scores[~same], faces.people[upper][~same], faces.people[right][~same]),
-        model=embedder.model,
-        comparator=TrustWeighted().name,
-        dataset="LFW (deep-funneled), a fifth of the development-train people, none of them trained on",
-        protocol="all pairs of their photos; face nearest the centre",
-        date=options.date,
-        detector="mtcnn",
-    )
+    squares = {name: cosine_square(scaled(grids, name)) for name in ("norm", "uniform")}
+    cards = []
+    for name, square in {TrustWeighted().name: trust_square(grids), **squares}.items():
+        scores = square[upper, right].astype(np.float64)
+        card = fit_calibration(
+            scores[same],
+            NonMatedScores(scores[~same], faces.people[upper][~same], faces.people[right][~same]),
+            model=embedder.model,
+            comparator=name,
+            dataset="LFW (deep-funneled), a fifth of the development-train people, none of them trained on",
+            protocol="all pairs of their photos; face nearest the centre",
+            date=options.date,
+            detector="mtcnn",
+        )
+        cards.append(card)
     published = packaged_calibration(DlibResNet().model, VECTOR_COMPARATOR)
     for old in options.calibrations.glob(card_path(f"{NAME}/*", "*")):
         old.unlink()
-    for card in (trust, replace(published, model=embedder.model)):
+    for card in (*cards, replace(published, model=embedder.model)):
         path = options.calibrations / card_path(card.model, card.comparator)
         write_atomically(path, (json.dumps(card.to_dict(), indent=1) + "\n").encode())
         print(card, flush=True)
@@ -230,6 +257,17 @@ def calibrate(embedder: DlibResNet, options: argparse.Namespace, photos: list[st
 def unit(values: Floats) -> Floats:
     unit_values: Floats = values / np.linalg.norm(values, axis=-1, keepdims=True)
     return unit_values
+
+
+def scaled(grids: Grids, weighting: str) -> Floats:
+    """(n, …) rows whose cosines are the scores: the grids themselves (norm), or with cells of length 1 (uniform)."""
+    flat = grids.reshape(len(grids), -1)
+    return flat if weighting == NormWeighted().name else unit(grids).reshape(flat.shape)
+
+
+def cosine_square(rows: Floats) -> Floats:
+    square: Floats = unit(rows) @ unit(rows).T
+    return square
 
 
 def trust_square(grids: Grids) -> Floats:
@@ -252,7 +290,7 @@ def report(embedder: DlibResNet, options: argparse.Namespace) -> dict[str, objec
     clean = scores_of(grids[probes], vectors[probes], grids[references], vectors[references])
     figures["clear"] = tested.table({name: [scores] for name, scores in clean.items()})
     print_table("pairsDevTest", figures["clear"])
-    rho = spearman(clean["learned"], clean["vector"])
+    rho = float(spearmanr(clean["learned"], clean["vector"]).statistic)
     figures["spearman"] = rho
     print(f"Spearman correlation of learned and vector: {rho:.4f}")
     covered_scores: dict[str, list[NDArray[np.float64]]] = {}
@@ -318,11 +356,6 @@ def print_table(title: str, table: object) -> None:
         f"{name} {100 * v['accuracy']:.2f} [{100 * v['low']:.2f}, {100 * v['high']:.2f}]" for name, v in table.items()
     ]
     print(f"{title}: {', '.join(cells)}", flush=True)
-
-
-def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    ranks = [np.argsort(np.argsort(each)) for each in (a, b)]
-    return float(np.corrcoef(*ranks)[0, 1])
 
 
 if __name__ == "__main__":

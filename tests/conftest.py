@@ -46,6 +46,12 @@ def dlib_fourth() -> DlibResNet:
 
 
 @pytest.fixture(scope="session")
+def dlib_trusted() -> DlibResNet:
+    """The shipped model: the packaged network with its learned 7 × 7 × 128 grid."""
+    return DlibResNet(grid="trusted")
+
+
+@pytest.fixture(scope="session")
 def aligned(example: Callable[[str], Photo], mtcnn: Mtcnn) -> Callable[[str], AlignedFace]:
     """Detects and crops the face of an example photo for the packaged network."""
 

@@ -21,6 +21,7 @@ from xcos.cli import main
 from xcos.detectors import Mtcnn
 from xcos.detectors import mtcnn as mtcnn_module
 from xcos.embedders import DlibResNet
+from xcos.embedders.dlib_resnet import CARD
 from xcos.errors import XcosError
 from xcos.images import read_image
 from xcos.types import Photo
@@ -42,8 +43,9 @@ INCONCLUSIVE = (named("1_front"), named("2_front"))
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch, dlib_last: DlibResNet, mtcnn: Mtcnn) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch, dlib_last: DlibResNet, dlib_trusted: DlibResNet, mtcnn: Mtcnn) -> None:
     """The networks loaded once for all tests."""
+    monkeypatch.setitem(EMBEDDERS, "xcos-dlib-7x7", lambda: dlib_trusted)
     monkeypatch.setitem(EMBEDDERS, "dlib", lambda: dlib_last)
     monkeypatch.setitem(DETECTORS, "mtcnn", lambda _: mtcnn)
 
@@ -468,7 +470,7 @@ def test_a_whole_installation_is_well(capsys: Capture) -> None:
     assert all(set(finding) == {"what", "seen", "fix"} for finding in document["findings"])
     assert {finding["fix"] for finding in document["findings"]} == {""}
     everything = json.dumps(document)
-    for word in (__version__, "CPUExecutionProvider", *mtcnn_module.WEIGHTS, "dlib_face_recognition_resnet_model_v1"):
+    for word in (__version__, "CPUExecutionProvider", *mtcnn_module.WEIGHTS, CARD.name, "stage.npz"):
         assert word in everything
     code, out, _ = run(capsys, "doctor")
     assert code == 0

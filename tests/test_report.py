@@ -273,7 +273,7 @@ def test_every_number_about_the_decision_is_in_the_document(results: list[Verifi
 
 def test_a_small_rate_is_not_rounded_to_zero(results: list[Verification]) -> None:
     result = results[0]
-    small = result.calibration.threshold(2e-5)
+    small = replace(result.decision.threshold, fmr=2e-5)
     text = " ".join(decision_sentences(replace(result, decision=replace(result.decision, threshold=small))))
     assert not re.search(r"(?<![\d.])0\.0+ ?%", text), text
 

@@ -28,7 +28,7 @@ CAVEATS = (
     "No liveness or presentation attack check was made: a photo of a photo compares like a photo.",
     "The score is evidence, not identity. Close relatives and look-alikes score higher than strangers.",
     "The place of a cell is nominal: a square of the crop. A cell of a deep network sees more of the face than its "
-    "square, and what moves it most may lie beside it; with the packaged network by about a cell and a half. So the "
+    "square, and what moves it most may lie beside it; with the packaged model by about one cell. So the "
     "parts' names say where in the grid a value stands, not which part of the face alone made it.",
     "A match asks for more than the threshold (the end of its interval, sound photos, no contradiction), so its own "
     "false match rate is lower than the stated one and is not stated.",

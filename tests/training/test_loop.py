@@ -466,7 +466,7 @@ def test_a_network_sees_its_own_order_of_channels(tmp_path: Path, color: str) ->
     torch.testing.assert_close(seen[0], wanted[None, :, None, None].expand(4, 3, 112, 112))
 
 
-def test_the_layers_of_the_vector_stay_as_they_are_under_a_head(tmp_path: Path) -> None:
+def test_the_layers_of_the_vector_stay_as_they_are_under_a_head() -> None:
     torch.manual_seed(0)
     network = MobileFaceNet(4)
     learner = HeadLearner(network, make_head("separable", 512, channels=4), frozen=False)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from xcos.alignment import DLIB_150
 from xcos.embedders import DlibResNet
@@ -31,6 +32,16 @@ def fresh(layers: Layers, seed: int = 0) -> TrustedStage:
     random = np.random.default_rng(seed)
     mean_face, mean_vector = random.uniform(0, 1, (7, 7, 256)), random.normal(0, 0.05, 128)
     return TrustedStage(layers, mean_face.astype(np.float32), mean_vector.astype(np.float32)).eval()
+
+
+def set_coverage(stage: TrustedStage, logit: float) -> None:
+    """Every cell is covered (far above 0) or visible (far below), whatever it shows."""
+    last = stage.covered[-1]
+    assert isinstance(last, nn.Conv2d)
+    assert last.bias is not None
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.fill_(logit)
 
 
 def some_fourth(count: int = 3) -> np.ndarray:
@@ -61,9 +72,8 @@ def test_unlearned_and_uncovered_it_adds_up_to_the_published_vector(
 
 def test_an_uncovered_cell_is_its_own_features_its_neighbours_and_the_summary(layers: Layers) -> None:
     stage = fresh(layers)
+    set_coverage(stage, -40.0)  # everything visible
     with torch.no_grad():
-        stage.covered[-1].weight.zero_()
-        stage.covered[-1].bias.fill_(-40.0)  # everything visible
         fourth = torch.from_numpy(some_fourth(1))
         staged = stage(fourth)
         summary = stage.summary(torch.relu(stage.windows(fourth) + stage.window_bias))[0, :, 0, 0]
@@ -77,9 +87,8 @@ def test_an_uncovered_cell_is_its_own_features_its_neighbours_and_the_summary(la
 
 def test_a_covered_cell_is_the_mean_face_and_counts_for_little(layers: Layers) -> None:
     stage = fresh(layers)
+    set_coverage(stage, 40.0)  # everything covered
     with torch.no_grad():
-        stage.covered[-1].weight.zero_()
-        stage.covered[-1].bias.fill_(40.0)  # everything covered
         one, other = (stage(torch.from_numpy(some_fourth(2))[at : at + 1]) for at in (0, 1))
     assert torch.equal(one.features, other.features)
     assert torch.allclose(one.trust, one.features.norm(dim=1) * FLOOR, rtol=1e-5)
@@ -141,7 +150,8 @@ def test_the_losses_are_their_formulas() -> None:
     scores = np.array([[1, 0.6, 0.3, 0.2], [0.6, 1, 0.1, 0.5], [0.3, 0.1, 1, 0.7], [0.2, 0.5, 0.7, 1]])
     wanted = scores + np.array([[9, 0.1, 0, 0.2], [0.1, 9, 0, 0], [0, 0, 9, -0.3], [0.2, 0, -0.3, 9]])
     settings = StageSettings(scale=5.0, boundary=0.4)
-    losses = stage_losses(*map(torch.tensor, (scores, wanted, np.array([0, 0, 1, 1]))), settings)
+    labels = torch.tensor([0, 0, 1, 1])
+    losses = stage_losses(torch.from_numpy(scores), torch.from_numpy(wanted), labels, settings)
     mated, other = [0.6, 0.6, 0.7, 0.7], [0.3, 0.2, 0.1, 0.5] * 2
     assert losses.imitation.item() == pytest.approx((0.01 * 2 + 0.09 * 2) / 4 / 2 + 0.04 * 2 / 8 / 2)
     log1p = [np.mean(np.log1p(np.exp(x))) for x in (-5 * (np.array(mated) - 0.4), 5 * (np.array(other) - 0.4))]
@@ -221,7 +231,8 @@ def test_what_is_kept_lies_between_the_published_and_the_fitted_weights(layers: 
     assert torch.equal(none.windows.weight, kernel)
     assert not torch.equal(whole.windows.weight, kernel)
     assert torch.allclose(half.windows.weight, (kernel + whole.windows.weight) / 2, atol=1e-7)
-    assert torch.equal(none.covered[0].weight, whole.covered[0].weight)
+    for one, other in zip(none.covered.parameters(), whole.covered.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_the_shipped_stage_trusts_covered_eyes_less(aligned: Callable[[str], AlignedFace]) -> None:

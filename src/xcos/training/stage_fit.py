@@ -88,10 +88,7 @@ def fit_stage(
     among all non-mates (Sohn 2016), mated and non-mated pairs weighing one half each; and the coverage's own.
     """
     random = np.random.default_rng(settings.seed)
-    mean_face = np.asarray(views.fourth[0, : min(2000, len(views.labels))], np.float32).mean(axis=0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        stage = TrustedStage(layers, mean_face, views.vectors.mean(axis=0))
+    stage = published_stage(views, layers, settings.seed)
     centered = views.vectors - TEACHER_SHIFT * views.vectors.mean(axis=0)
     teacher = normalize(torch.from_numpy(centered), dim=1)
     published = deepcopy(stage)
@@ -113,10 +110,19 @@ def fit_stage(
         optimizer.step()
         schedule.step()
         kept.update_parameters(stage)
-        on_step(StageStep(number, *(part.item() for part in parts), coverage.item()))
+        imitation, logistic, identity = (part.item() for part in parts)
+        on_step(StageStep(number, imitation, logistic, identity, coverage.item()))
     averaged = kept.module
     assert isinstance(averaged, TrustedStage)
-    return _between(published, averaged, settings.learned_share).eval()
+    return between(published, averaged, settings.learned_share).eval()
+
+
+def published_stage(views: Views, layers: Layers, seed: int = 0) -> TrustedStage:
+    """The stage before any fitting: the published weights, means of the views, coverage drawn from ``seed``."""
+    mean_face = np.asarray(views.fourth[0, : min(2000, len(views.labels))], np.float32).mean(axis=0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return TrustedStage(layers, mean_face, views.vectors.mean(axis=0))
 
 
 class StageLosses(NamedTuple):
@@ -153,7 +159,7 @@ def stage_losses(scores: Tensor, teacher: Tensor, labels: Tensor, settings: Stag
     )
 
 
-def _between(published: TrustedStage, fitted: TrustedStage, share: float) -> TrustedStage:
+def between(published: TrustedStage, fitted: TrustedStage, share: float) -> TrustedStage:
     """``fitted`` with all parameters but the coverage's moved back towards ``published``."""
     with torch.no_grad():
         pairs = zip(published.named_parameters(), fitted.named_parameters(), strict=True)
@@ -180,7 +186,7 @@ def _fit_coverage(stage: TrustedStage, views: Views, settings: StageSettings, ra
         logits = stage.covered(_fourth(views, chosen, rows) * COVERED_INPUT)[:, 0]
         loss = binary_cross_entropy_with_logits(logits, _covered(views, chosen, rows))
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
 

@@ -20,7 +20,7 @@ ROWS = (
     {"extractor", "verification"},
     {"draw", "report", "verifier", "testing"},
     {"pairs", "detectors", "embedders", "comparators"},
-    {"catalog", "models", "evaluation"},
+    {"catalog", "models", "evaluation", "explainers"},
     {"training"},
     {"cli", "__main__"},
 )

@@ -30,7 +30,7 @@ class Matcher(Protocol):
         ...
 
     def score(self, probes: Templates, references: Templates) -> Reals:
-        """``(n,)`` scores of n pairs, higher is more alike; one template on a side is compared with all of the other."""
+        """``(n,)`` scores of n pairs, higher is more alike; one template on a side meets all of the other."""
         ...
 
 

@@ -6,6 +6,7 @@
     ├── UsageError            the request itself is wrong           (command line: exit 2)
     │   ├── InvalidArgument         invalid_argument
     │   ├── InvalidPairList         invalid_pair_list
+    │   ├── InvalidProtocol         invalid_protocol
     │   ├── UnsupportedFmr          unsupported_fmr
     │   ├── InvalidCard             invalid_card
     │   ├── InvalidConfig           invalid_config
@@ -67,6 +68,13 @@ class InvalidPairList(UsageError):
     """A list of pairs cannot be read; the message names the line."""
 
     code = "invalid_pair_list"
+
+
+class InvalidProtocol(UsageError):
+    """A protocol's list, or a table of scores, cannot be read; ``details`` name the file and the line, None where a
+    file has none."""
+
+    code = "invalid_protocol"
 
 
 class UnsupportedFmr(UsageError):

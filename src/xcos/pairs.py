@@ -15,13 +15,13 @@ from typing import TextIO
 from xcos.errors import InputRefused, InvalidArgument, InvalidPairList
 from xcos.extractor import ReadyPhoto
 from xcos.files import lock, require_writable, target_of
+from xcos.tables import TRUTHS, Refusal, Row, read_table
 from xcos.types import Decision
 from xcos.verifier import Verifier
 from xcos.version import __version__
 
 COLUMNS = ("probe", "reference", "score", "llr", "decision", "reasons", "error")
 CHUNK = 512  # pairs between two writes
-_TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": None}
 
 
 @dataclass(frozen=True)
@@ -90,34 +90,30 @@ def read_pairs(path: str | Path) -> PairList:
         content = path.read_bytes()
     except OSError as error:
         raise InvalidPairList(f"cannot read the pair list {path}: {error.strerror}") from error
-    # Names that are not UTF-8 survive to the output by way of surrogates.
-    text = content.decode("utf-8-sig", "surrogateescape")
-    if "\0" in text:
-        raise InvalidPairList(f"{path.name} is not a CSV file: it has NUL bytes")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        if header not in (["probe", "reference"], ["probe", "reference", "mated"]):
-            raise InvalidPairList(
-                f"{path.name}, line 1: the columns must be probe,reference or probe,reference,mated, got "
-                f"{','.join(header) or 'nothing'}",
-                line=1,
-            )
-        pairs = [_pair(cells, len(header), path.name, reader.line_num) for cells in reader if cells]
-    except csv.Error as error:
-        raise InvalidPairList(f"{path.name}, line {reader.line_num}: {error}", line=reader.line_num) from error
+
+    def refusal(what: str, line: int | None) -> InvalidPairList:
+        return InvalidPairList(f"{path.name}, line {line}: {what}", line=line)
+
+    table = read_table(content, refusal)
+    header = [name.lower() for name in table.columns]
+    if header not in (["probe", "reference"], ["probe", "reference", "mated"]):
+        raise refusal(
+            "the columns must be probe,reference or probe,reference,mated, got " + (",".join(header) or "nothing"), 1
+        )
+    pairs = [_pair(row, len(header), refusal) for row in table.rows]
     if not pairs:
         raise InvalidPairList(f"{path.name} has no pairs below its header")
     return PairList(pairs, path.parent, len(header) == 3, hashlib.sha256(content).hexdigest())
 
 
-def _pair(cells: list[str], columns: int, name: str, line: int) -> Pair:
+def _pair(row: Row, columns: int, refusal: Refusal) -> Pair:
+    cells = row.cells
     if len(cells) != columns or not cells[0] or not cells[1]:
-        raise InvalidPairList(f"{name}, line {line}: {columns} filled columns were expected, got {cells}", line=line)
+        raise refusal(f"{columns} filled columns were expected, got {cells}", row.line)
     mated = cells[2].strip().lower() if columns == 3 else ""
-    if mated not in _TRUTH:
-        raise InvalidPairList(f"{name}, line {line}: mated must be 1 or 0, got {cells[2]!r}", line=line)
-    return Pair(cells[0], cells[1], _TRUTH[mated])
+    if mated and mated not in TRUTHS:
+        raise refusal(f"mated must be 1 or 0, got {cells[2]!r}", row.line)
+    return Pair(cells[0], cells[1], TRUTHS.get(mated))
 
 
 def score_pairs(

@@ -55,14 +55,19 @@ def read_pickled_pairs(path: str | Path) -> PickledPairs:
         raise InvalidArgument(
             f"cannot read {path}: {error.strerror}; give an InsightFace .bin", path=str(path)
         ) from error
-    value = _Interpreter(content, str(path)).run()
+    return pickled_pairs_in(content, str(path))
+
+
+def pickled_pairs_in(content: bytes, path: str) -> PickledPairs:
+    """The same of a file's bytes; ``path`` is for messages."""
+    value = _Interpreter(content, path).run()
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise InvalidArgument(f"{path} must hold a tuple of images and labels, got {_kind(value)}", path=str(path))
+        raise InvalidArgument(f"{path} must hold a tuple of images and labels, got {_kind(value)}", path=path)
     images, labels = value
     if not _all(images, bytes) or not _all(labels, (bool, int)) or not set(labels) <= {0, 1}:
         raise InvalidArgument(
             f"{path} must hold a list of byte strings and one of booleans, got {_kind(images)} and {_kind(labels)}",
-            path=str(path),
+            path=path,
         )
     return PickledPairs(tuple(images), np.array(labels, bool))
 

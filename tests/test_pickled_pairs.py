@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xcos.errors import InvalidArgument
-from xcos.training.data.pickled_pairs import PickledPairs, read_pickled_pairs
+from xcos.pickled_pairs import PickledPairs, read_pickled_pairs
 
 EVERY_BYTE = bytes(range(256))
 IMAGES = [EVERY_BYTE, b"\xff\xd8'\"\\\n", EVERY_BYTE * 300, b"last"]
@@ -246,6 +246,6 @@ def test_reading_a_pickle_of_pairs_needs_no_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys, xcos.training.data.pickled_pairs; print('torch' in sys.modules)"
+    code = "import sys, xcos.pickled_pairs; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -32,6 +32,7 @@ ENDING = ".features"
 MAGIC = b"xcos.features/1\n"
 PREFIX = struct.Struct("<16sQ32s8x")  # magic, bytes of the header, its SHA-256; 64 bytes
 ALIGNED = 64
+KINDS = ("<f2", "<f4", "<f8")
 MOST_FOR_HALF = 1000.0  # half precision ends at 65,504; nearer to that it is no longer fine enough to be careless
 
 Numbers = NDArray[np.int64]
@@ -158,8 +159,7 @@ def open_shard(path: Path, *, check: bool = True) -> Shard:
     if hashlib.sha256(content).digest() != digest:
         raise ValueError(f"the header of {path.name} is damaged")
     header = json.loads(content)
-    whole = np.memmap(path, np.uint8, "r") if size else np.zeros(0, np.uint8)
-    body = whole[PREFIX.size + length :]
+    body = np.asarray(np.memmap(path, np.uint8, "r"))[PREFIX.size + length :]
     if check and hashlib.sha256(body.data).hexdigest() != header["body"]:
         raise ValueError(f"the features in {path.name} are damaged")
     refused = {key: Refused(*each) for key, each in header["refused"].items()}
@@ -169,6 +169,8 @@ def open_shard(path: Path, *, check: bool = True) -> Shard:
 def _arrays(described: Mapping[str, tuple[str, list[int]]], body: NDArray[np.uint8], name: str) -> dict[str, Any]:
     arrays, start = {}, 0
     for key, (kind, shape) in described.items():
+        if kind not in KINDS:
+            raise ValueError(f"{name} has numbers of kind {kind}")
         dtype = np.dtype(kind)
         end = start + int(np.prod(shape)) * dtype.itemsize
         if end > len(body):

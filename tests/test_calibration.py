@@ -15,7 +15,6 @@ from scipy.optimize import minimize
 from scipy.stats import binomtest, norm
 
 from xcos.calibration import (
-    LEAST_ERRORS,
     RATES,
     Calibration,
     NonMatedScores,
@@ -23,9 +22,9 @@ from xcos.calibration import (
     fit_llr,
     fmr_interval,
     read_calibration,
-    wilson,
 )
 from xcos.errors import InvalidArgument, InvalidCard, UnsupportedFmr
+from xcos.intervals import LEAST_ERRORS, wilson
 from xcos.types import Reals
 
 

@@ -4,13 +4,11 @@ Formulas
 --------
 *False match rate* at threshold t: share of non-mated scores ≥ t.
 
-*Interval*: pairs that share a person are dependent, so the plain Wilson interval is too narrow. The variance
-is that of a statistic over pairs of subjects (Fogliato, Patil, Perona, arXiv 2306.01198): with E_i errors in
-N_i comparisons of subject i and N comparisons in all, ``v = n/(n−1) · Σ (E_i − p N_i)² / N²``, at least
-p(1−p)/N; ``n_eff = p(1−p)/v``; then Wilson with p and n_eff.
+*Interval*: pairs that share a person are dependent, so the plain Wilson interval is too narrow; it is
+:func:`xcos.intervals.jackknife_interval`, the cautious one of two.
 
-*Supported rates*: a threshold is given only where the rule of 30 holds for the effective number of errors,
-``n_eff · p ≥ 30`` (Doddington: 30 errors give ±30 % at 90 %).
+*Supported rates*: a threshold is given only where the rule of 30 holds for the effective number of errors
+(:mod:`xcos.intervals`).
 
 *Log-likelihood ratio*: logistic regression of mated against non-mated scores at even prior odds, so that the fitted log
 odds are the log-likelihood ratio (Brümmer, du Preez 2006). It is limited to −ln(mated + 1) … ln(subjects / 2 + 1): so
@@ -33,11 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xcos.errors import InvalidArgument, InvalidCard, UnsupportedFmr
+from xcos.intervals import LEAST_ERRORS, Tally, jackknife_interval
 from xcos.types import Reals, Threshold, freeze
 
 SCHEMA = "xcos.calibration/1"
-Z95 = 1.959963984540054
-LEAST_ERRORS = 30.0
 RATES = 10.0 ** np.arange(-1, -6.05, -0.1)
 BINS = 80
 
@@ -404,28 +401,9 @@ def _candidate_thresholds(non_mated: NonMatedScores) -> Reals:
 
 def fmr_interval(non_mated: NonMatedScores, threshold: float) -> tuple[float, float, float]:
     """95 % interval of the false match rate at ``threshold``, and the effective number of errors."""
-    total = len(non_mated.scores)
     errors = non_mated.descending[: non_mated.count_from(threshold)]
-    p = errors.size / total
     comparisons = non_mated.comparisons_per_subject
-    present = int((comparisons > 0).sum())
-    if p in (0.0, 1.0):
-        # Rule of three (Hanley, Lippman-Hand 1983) on the disjoint pairs that these people can form
-        room = min(1.0, 3 / (present / 2))
-        return (0.0, room, 0.0) if p == 0 else (1 - room, 1.0, present / 2)
     size = len(comparisons)
     wrong = np.bincount(non_mated.first[errors], minlength=size) + np.bincount(non_mated.second[errors], minlength=size)
-    residuals = wrong - p * comparisons
-    variance = present / (present - 1) * float((residuals**2).sum()) / total**2
-    variance = max(variance, p * (1 - p) / total)
-    effective = p * (1 - p) / variance
-    low, high = wilson(p, effective)
-    return low, high, effective * p
-
-
-def wilson(p: float, n: float) -> tuple[float, float]:
-    """95 % Wilson interval of a share ``p`` of ``n`` (Wilson 1927)."""
-    z2 = Z95**2
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    interval = jackknife_interval(Tally(wrong, comparisons, sides=2))
+    return interval.low, interval.high, interval.effective_errors

@@ -28,6 +28,7 @@ from xcos.types import Reals, freeze
 
 Scores = NDArray[np.floating]
 Counts = NDArray[np.int64]
+Truths = NDArray[np.bool_]
 BLOCK = 1 << 20
 
 
@@ -399,11 +400,20 @@ def _not_matched(ordered: Scores, threshold: float, failed: int) -> int:
     """How many scores do not match; those that failed never do, and at NaN nothing does."""
     if math.isnan(threshold):
         return len(ordered)
-    with np.errstate(over="ignore"):  # a threshold beyond the scores' precision is infinite to them
-        exact = ordered.dtype.type(threshold)
-    if float(exact) < threshold:  # rounded down: scores equal to it are below the threshold
-        exact = _next(exact)
-    return max(int(np.searchsorted(ordered, exact, side="left")), failed)
+    return max(int(np.searchsorted(ordered, _exact(threshold, ordered.dtype), side="left")), failed)
+
+
+def matches(scores: Scores, threshold: float) -> Truths:
+    """(n,): which scores match at ``threshold``; failures never do."""
+    matching: Truths = (scores >= _exact(threshold, scores.dtype)) & (scores != FAILED)
+    return matching
+
+
+def _exact(threshold: float, precision: np.dtype[np.floating]) -> np.floating:
+    """The lowest number of the scores' precision that is not below the threshold."""
+    with np.errstate(over="ignore"):  # beyond what the precision holds is infinite
+        exact: np.floating = precision.type(threshold)
+    return _next(exact) if float(exact) < threshold else exact
 
 
 def _next(score: np.floating) -> np.floating:

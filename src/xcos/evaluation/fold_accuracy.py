@@ -142,7 +142,7 @@ def _checked(scores: ScoreSet, fold: Counts) -> Counts:
 def _right(scores: ScoreSet, chosen: Truths, thresholds: Reals) -> Counts:
     """(thresholds,) how many of the chosen pairs each threshold answers rightly."""
     mated, other = _above(scores, chosen, thresholds)
-    return mated + (~scores.mated[chosen]).sum() - other
+    return mated - other + int((~scores.mated[chosen]).sum())
 
 
 def _above(scores: ScoreSet, chosen: Truths, thresholds: Reals) -> tuple[Counts, Counts]:

@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_verify(commands)
     _add_plug(commands)
+    _add_calibrate(commands)
     _add_demo(commands)
     _add_train(commands)
     _add_doctor(commands)
@@ -193,6 +194,40 @@ def _add_plug(commands: argparse._SubParsersAction[_Parser]) -> None:
         from xcos.cli import plug
 
         return plug.run(options)
+
+    command.set_defaults(run=run)
+
+
+def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
+    more = "The card is fitted on some people and its thresholds are measured on the others (docs/calibration.md)."
+    command = _command(commands, "calibrate", "make a calibration card from your own scores", more)
+    command.add_argument(
+        "scores",
+        metavar="SCORES.csv",
+        help="columns probe,reference,mated,score[,error][,probe_subject,reference_subject]; higher is more alike",
+    )
+    command.add_argument("--out", required=True, metavar="CARD.json", help="where the card goes")
+    command.add_argument("--model", required=True, metavar="NAME", help="identity of the model the scores are of")
+    command.add_argument("--comparator", required=True, metavar="NAME", help="how it compares; vector: by its cosine")
+    command.add_argument("--dataset", required=True, metavar="TEXT", help="whose photos they are, and from when")
+    command.add_argument("--detector", required=True, metavar="NAME", help="what found the faces")
+    command.add_argument(
+        "--fmr",
+        type=float,
+        nargs="+",
+        default=[1e-3],
+        metavar="RATE",
+        help="false match rates that the card must support, and that are tested (default 0.001)",
+    )
+    command.add_argument(
+        "--test-share", type=float, default=0.3, metavar="SHARE", help="of the people, for the test alone (default 0.3)"
+    )
+    command.add_argument("--date", default="", metavar="DATE", help="of the measurement (default: today)")
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import calibrate
+
+        return calibrate.run(options)
 
     command.set_defaults(run=run)
 

@@ -39,6 +39,9 @@ class ScoreTable:
     """(n,) from 0; all 0 where the table has no folds."""
     subjects_known: bool
     """False where the table has no columns of people: then those linked by mated pairs are one person."""
+    people: tuple[str, ...]
+    """(subjects,) names by the number of the subject; where people are unknown, the first of their samples' names in
+    alphabetical order, which does not depend on the order of the rows."""
     groups: Mapping[str, NDArray[np.str_]]
     """Labels by the name of the column, (n,) each."""
     sha256: str
@@ -94,9 +97,17 @@ def read_scores(path: Path, *, as_published: bool = False) -> ScoreTable:
         reference=tuple(named[1]),
         fold=fold,
         subjects_known=known,
+        people=_people(pairs.samples, subjects, known=known),
         groups=pairs.groups,
         sha256=hashlib.sha256(content).hexdigest(),
     )
+
+
+def _people(samples: NamedSamples, subjects: Numbers, *, known: bool) -> tuple[str, ...]:
+    names: dict[int, str] = {}
+    for subject, name, person in zip(subjects.tolist(), samples.names, samples.subjects, strict=True):
+        names[subject] = str(person) if known else min(name, names.get(subject, name))
+    return tuple(names[subject] for subject in range(len(names)))
 
 
 def _table(path: Path) -> tuple[bytes, Table]:

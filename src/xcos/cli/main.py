@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_verify(commands)
     _add_plug(commands)
+    _add_lint_model(commands)
     _add_calibrate(commands)
     _add_demo(commands)
     _add_train(commands)
@@ -194,6 +195,28 @@ def _add_plug(commands: argparse._SubParsersAction[_Parser]) -> None:
         from xcos.cli import plug
 
         return plug.run(options)
+
+    command.set_defaults(run=run)
+
+
+def _add_lint_model(commands: argparse._SubParsersAction[_Parser]) -> None:
+    more = "Each other crop, channel order, range and mirror averaging is measured on a few pairs (docs/lint-model.md)."
+    command = _command(commands, "lint-model", "check what a network's card says of its preprocessing", more)
+    command.add_argument("network", metavar="MODEL.onnx", help="face recognition network")
+    command.add_argument("protocol", metavar="PROTOCOL", help="what the pairs are: lfw-view1, csv and others")
+    command.add_argument("data", metavar="DATA", help="folder or file of the protocol")
+    command.add_argument("--card", required=True, metavar="CARD", help="what it is: card.toml or .json (docs/plug.md)")
+    command.add_argument("--pairs", type=int, default=600, help="to choose on, half of them mated (default 600)")
+    command.add_argument("--seed", type=int, default=0, help="of the choice of pairs (default 0)")
+    command.add_argument("--only", nargs="+", choices=("crop", "color", "range", "mirror"), help="what to try")
+    command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
+    command.add_argument("--face", type=_face, default="center", help="which face of a photo (default center)")
+    command.add_argument("--vector", default="", metavar="TENSOR", help="name of the embedding, if there are several")
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import lint_model
+
+        return lint_model.run(options)
 
     command.set_defaults(run=run)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from xcos.alignment import require_crops
 from xcos.compare import vectors_as_grids
-from xcos.errors import InvalidModel, WeightsMismatch, WeightsMissing
+from xcos.errors import InvalidCard, InvalidModel, WeightsMismatch, WeightsMissing
 from xcos.onnx_runtime import CPU, open_session, parse_model
 from xcos.types import Crops, Floats, Templates
 from xcos.weights import WeightCard, verified_bytes
@@ -40,12 +41,33 @@ class OnnxEmbedder:
         self.card = card
         network = open_network(path, card, grid=grid, vector=vector)
         self._input, self._block, self._vector, self._grid = network.input, network.block, network.vector, network.grid
-        # The card's hash is in the name: the same file fed otherwise gives templates that must not be mixed.
-        self.model = f"{card.name}/{self._grid or 'vector'}+{self._vector}/{card.sha256[:12]}-{card.fingerprint}"
+        self.model = self._identity()
         try:
             self._session = open_session(network.content, providers)
         except Exception as error:  # onnxruntime raises many types for a broken model
             raise InvalidModel(f"{Path(path).name} cannot be run by ONNX Runtime: {error}") from error
+
+    def with_card(self, card: WeightCard) -> OnnxEmbedder:
+        """The same network, opened once, whose crops are cut and fed as another card says.
+
+        :class:`InvalidCard` for a card of another file or of crops of another size.
+        """
+        mine, other = self.card.template, card.template
+        if card.sha256 != self.card.sha256 or (mine.width, mine.height) != (other.width, other.height):
+            raise InvalidCard(
+                f"{self.card.name} was opened as the file {self.card.sha256[:12]} with crops of {mine.width} × "
+                f"{mine.height}; the other card speaks of {card.sha256[:12]} with {other.width} × {other.height}: "
+                "open the network anew"
+            )
+        fed = copy.copy(self)
+        fed.card = card
+        fed.model = fed._identity()
+        return fed
+
+    def _identity(self) -> str:
+        """The card's hash is in it: the same file fed otherwise gives templates that must not be mixed."""
+        card = self.card
+        return f"{card.name}/{self._grid or 'vector'}+{self._vector}/{card.sha256[:12]}-{card.fingerprint}"
 
     def embed(self, crops: Crops) -> Templates:
         """Templates of (n, H, W, 3) RGB crops cut to the card's template."""

@@ -126,9 +126,14 @@ def _located(each: KeyedPhoto, extractor: Extractor, *, again: bool) -> _Located
 
 
 def _as_given(photo: Photo, landmarks: Reals, extractor: Extractor) -> FoundFace:
-    """The face at the owner's points; no detector is asked. Its box is theirs, half a pixel wider."""
+    """The face at the owner's points; no detector is asked."""
+    return FoundFace(align(photo, face_at(landmarks), extractor.embedder.card.template), 1, False)
+
+
+def face_at(landmarks: Reals) -> Face:
+    """The face whose points are known; its box is theirs, half a pixel wider."""
     box = np.concatenate([landmarks.min(axis=0) - 0.5, landmarks.max(axis=0) + 0.5])
-    return FoundFace(align(photo, Face(box, landmarks, 1.0), extractor.embedder.card.template), 1, False)
+    return Face(box, landmarks, 1.0)
 
 
 def packed(job: Job) -> tuple[str, list[bytes]]:

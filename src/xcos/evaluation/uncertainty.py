@@ -98,8 +98,7 @@ class Estimate:
         if not self.bound:
             return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
         counted = "" if self.errors is None else f" ({self.errors:,} errors in {self.trials:,})"
-        upper = self.high - self.value >= self.value - self.low
-        return f"at most {self.high:.4g}{counted}" if upper else f"at least {self.low:.4g}{counted}"
+        return f"at least {self.low:.4g}{counted}" if self.value == 1 else f"at most {self.high:.4g}{counted}"
 
     def to_dict(self) -> dict[str, float | int | str | bool | None]:
         """The same as plain JSON values: numbers are null where unsupported, ``text`` is what may be printed."""
@@ -122,13 +121,22 @@ def unsupported(reason: str, trials: int, method: str) -> Estimate:
     return Estimate(math.nan, math.nan, math.nan, trials, method, reason=reason)
 
 
-def share_estimate(wrong: Truths, subject: Numbers) -> Estimate:
-    """Share of errors among (n,) trials of one subject each: FTA over samples, FNIR or FPIR over searches."""
-    if wrong.shape != subject.shape or wrong.ndim != 1 or not wrong.size:
-        raise InvalidArgument(f"want a subject for each of one or more trials, got {wrong.shape} and {subject.shape}")
-    (numbers,), people = _renumbered(subject)
-    tally = Tally(np.bincount(numbers[wrong], minlength=people), np.bincount(numbers, minlength=people), sides=1)
-    return _of(tally)
+def share_estimate(wrong: Truths, *subjects: Numbers) -> Estimate:
+    """Share of errors among (n,) trials of one subject each, or of two; both (n,).
+
+    One: FTA over samples, FNIR or FPIR over searches, FNMR over mated pairs. Two: FMR over non-mated pairs.
+    """
+    shapes = [column.shape for column in subjects]
+    if len(subjects) not in (1, 2) or {wrong.shape, *shapes} != {(wrong.size,)} or not wrong.size:
+        raise InvalidArgument(
+            f"want one or two subjects for each of one or more trials, got {wrong.shape} and {shapes}"
+        )
+    columns, people = _renumbered(*subjects)
+    errors, trials = np.zeros(people, np.int64), np.zeros(people, np.int64)
+    for column in columns:
+        errors += np.bincount(column[wrong], minlength=people)
+        trials += np.bincount(column, minlength=people)
+    return _of(Tally(errors, trials, sides=1 if len(subjects) == 1 else 2))
 
 
 def _of(tally: Tally) -> Estimate:

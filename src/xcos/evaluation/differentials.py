@@ -34,7 +34,7 @@ def fairness_discrepancy(fmr: Reals, fnmr: Reals, *, weight: float = 0.5) -> flo
 
 
 def inequity_rate(fmr: Reals, fnmr: Reals, *, weight: float = 0.5) -> float:
-    """IR, (max FMR / min FMR)^a (max FNMR / min FNMR)^(1 − a) (Grother); 1 is fair. NaN where a rate is 0: undefined."""
+    """IR, (max FMR / min FMR)^a (max FNMR / min FNMR)^(1 − a) (Grother); 1 is fair. NaN where a rate is 0."""
     _check(fmr, fnmr, weight)
     if min(np.min(fmr), np.min(fnmr)) == 0:
         return math.nan

@@ -40,7 +40,6 @@ from xcos.intervals import (
     plug_in_interval,
     rule_of_three,
     spread,
-    student95,
     wilson,
 )
 from xcos.types import Reals
@@ -196,13 +195,16 @@ class Estimates:
     def accuracy(self, folds: FoldAccuracy) -> Estimate:
         """Mean accuracy over folds.
 
-        The thresholds' choice is left out: near the best threshold accuracy hardly depends on it.
+        What the thresholds' choice adds to the variance is the delete-one jackknife's over folds: how much the
+        accuracy of all pairs differs between their thresholds.
         """
         errors, value = int((~folds.right).sum()), folds.mean
         if errors in (0, len(self.scores)):
             return _stated(value, rule_of_three(errors == 0, self._disjoint), len(self.scores), errors)
         found = self.spread_of(folds.right.astype(np.float64), np.ones(len(self.scores), bool))
-        effective = value * (1 - value) / found.variance
+        overall = np.array([((self.scores.scores > t) == self.scores.mated).mean() for t in folds.thresholds])
+        chosen = (1 - 1 / len(overall)) * float(((overall - overall.mean()) ** 2).sum())
+        effective = value * (1 - value) / (found.variance + chosen)
         low, high = wilson(value, effective, found.quantile)
         interval = Interval(low, high, effective * (1 - value), effective, "adjusted Wilson")
         return _stated(value, interval, len(self.scores), errors)
@@ -235,7 +237,7 @@ class Estimates:
             wrong = "some are certain and wrong, which costs infinitely much" if value else "all are certain and right"
             return unsupported(f"the ratios are infinite, {wrong}", len(self.scores), self._method)
         costs = self.drawn_costs()
-        half = self.quantile * float(np.log(costs).std(ddof=1))
+        half = self.samples.half_width(np.log(costs))
         low, high = value * math.exp(-half), value * math.exp(half)
         return Estimate(value, low, high, len(self.scores), self._method)
 
@@ -283,7 +285,7 @@ class Estimates:
         if value in (0.0, 1.0):
             return _stated(value, rule_of_three(value == 1, self._disjoint), len(self.scores), errors)
         logits = _logit(np.clip(drawn, least, 1 - least))
-        middle, half = float(_logit(np.clip(value, least, 1 - least))), self.quantile * float(logits.std(ddof=1))
+        middle, half = float(_logit(np.clip(value, least, 1 - least))), self.samples.half_width(logits)
         low, high = (1 / (1 + math.exp(-end)) for end in (middle - half, middle + half))
         return Estimate(value, min(low, value), max(high, value), len(self.scores), self._method, errors)
 
@@ -370,11 +372,6 @@ class Estimates:
     @property
     def _method(self) -> str:
         return f"subject bootstrap, {self.draws:,} draws"
-
-    @cached_property
-    def quantile(self) -> float:
-        """Standard errors to each side of a bootstrap's interval."""
-        return student95(min(self._mated_sizes.subjects, self._other_sizes.subjects) - 1)
 
     @cached_property
     def fitted_strength(self) -> float:
@@ -495,7 +492,7 @@ class Differences:
         return self._stated(one, other, figure(self.one.samples) - figure(self.other.samples))
 
     def _stated(self, one: Estimate, other: Estimate, drawn: Reals) -> Estimate:
-        value, half = one.value - other.value, self.one.quantile * float(drawn.std(ddof=1))
+        value, half = one.value - other.value, self.one.samples.half_width(drawn)
         return Estimate(
             value, value - half, value + half, one.trials, f"paired subject bootstrap, {len(drawn):,} draws"
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xcos.intervals import student95
 from xcos.types import Floats, Reals, freeze
 
 EXACT = 20_000
@@ -98,6 +99,9 @@ class Draws:
     """(draws, bins)."""
     lowest: int
     """Least bin at whose lower edge a threshold may lie: failures are below, and never match."""
+    people: int
+    weights: Floats
+    """(draws, people) how often each was drawn; (draws, 0) with more people than draws can tell apart."""
 
     def eer(self) -> Reals:
         """(draws,) equal error rates."""
@@ -128,16 +132,34 @@ class Draws:
         ]
         return np.array(costs)
 
+    def half_width(self, figures: Reals) -> float:
+        """Half of the 95 % interval of a figure of which (draws,) values are given (:func:`half_width`)."""
+        return half_width(figures, self.weights, self.people)
+
     def _rows(self) -> Iterator[tuple[Reals, Reals]]:
         for mated, others in zip(self.mated, self.others, strict=True):
-            if mated.any() and others.any():  # else nobody of a kind was drawn: such a sample has no rates
-                yield mated.astype(np.float64), others.astype(np.float64)
+            yield mated.astype(np.float64), others.astype(np.float64)
 
     def _rates(self, mated: Reals, others: Reals) -> tuple[Reals, Reals]:
         """FMR and FNMR at the lower edge of each bin from the lowest, and where nothing matches."""
         fnmr = np.append(0.0, np.cumsum(mated)) / mated.sum()
         fmr = np.append(np.cumsum(others[::-1])[::-1], 0.0) / others.sum()
         return fmr[self.lowest :], fnmr[self.lowest :]
+
+
+def half_width(figures: Reals, weights: Floats, people: int) -> float:
+    """Half of the 95 % interval of a figure of which (draws,) values are given: standard errors, times a quantile.
+
+    Student's, with the degrees of freedom of a sum of squares (Satterthwaite 1946) of each person's influence, which
+    is the covariance of the figure with the person's weight: where few people matter, their spread is hardly known.
+    ``weights`` as in :class:`Draws`.
+    """
+    freedom = people - 1.0
+    if weights.size:
+        influence = (figures - figures.mean()) @ weights
+        kurtosis = float((influence**4).mean() / max((influence**2).mean() ** 2, 1e-300))
+        freedom = min(freedom, 2 * people / max(kurtosis - 1, 1e-9))
+    return student95(max(freedom, 1.0)) * float(figures.std(ddof=1))
 
 
 def _equal(fmr: Reals, fnmr: Reals) -> float:
@@ -156,13 +178,16 @@ def draw(binned: BinnedScores, people: int, *, draws: int, seed: int, strength: 
     :func:`fitting_strength`.
     """
     random = np.random.default_rng(seed)
-    mated = np.empty((draws, binned.bins), np.float32)
-    others = np.empty((draws, binned.bins), np.float32)
+    mated = np.zeros((draws, binned.bins), np.float32)
+    others = np.zeros((draws, binned.bins), np.float32)
+    weights = np.zeros((draws, people if people <= draws else 0), np.float32)
     for number in range(draws):
-        weights = random.multinomial(people, np.full(people, 1 / people)).astype(np.float64)
-        mated[number], others[number] = binned.counts(weights, 1 + strength * (weights - 1))
+        drawn = random.multinomial(people, np.full(people, 1 / people)).astype(np.float64)
+        mated[number], others[number] = binned.counts(drawn, 1 + strength * (drawn - 1))
+        weights[number] = drawn[: weights.shape[1]]
+    kept = mated.any(axis=1) & others.any(axis=1)  # else nobody of a kind was drawn: such a sample has no rates
     lowest = 2 if binned.edges[0] == -np.inf else 1
-    return Draws(mated, others, lowest)
+    return Draws(mated[kept], others[kept], lowest, people, weights[kept])
 
 
 def fitting_strength(between: float, own: float) -> float:

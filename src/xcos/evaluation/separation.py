@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from xcos.errors import InvalidArgument
-from xcos.evaluation.bootstrap import fitting_strength
+from xcos.evaluation.bootstrap import fitting_strength, half_width
 from xcos.evaluation.protocol import Numbers, Truths
 from xcos.evaluation.uncertainty import LEAST_PEOPLE, Estimate
-from xcos.intervals import student95
-from xcos.types import Reals, freeze
+from xcos.types import Floats, Reals, freeze
 
 DRAWS = 1000
 
@@ -63,18 +63,13 @@ class Separations:
     def gain(self, column: int, over: int) -> Estimate:
         """By how much d′ of one column exceeds that of another, with its 95 % interval."""
         value = float(self.values[column] - self.values[over])
-        half = self._quantile * float((self._drawn[:, column] - self._drawn[:, over]).std(ddof=1))
+        drawn = self._drawn.figures[:, column] - self._drawn.figures[:, over]
+        half = half_width(drawn, self._drawn.weights, self._drawn.weights.shape[1])
         method = f"paired subject bootstrap, {self.draws:,} draws"
         return Estimate(value, value - half, value + half, len(self.scores), method)
 
-    @property
-    def _quantile(self) -> float:
-        people = min(len(np.unique([self.first[kind], self.second[kind]])) for kind in (self.mated, ~self.mated))
-        return student95(people - 1)
-
     @cached_property
-    def _drawn(self) -> Reals:
-        """(draws, k) d′ of people drawn anew."""
+    def _drawn(self) -> _Drawn:
         people, places = np.unique([self.first, self.second], return_inverse=True)
         first, second = places.reshape(2, -1)
         strength = self._strength(first, second, len(people))
@@ -84,12 +79,14 @@ class Separations:
         mated, other = centered[self.mated], centered[~self.mated]
         random = np.random.default_rng(self.seed)
         drawn = np.empty((self.draws, self.scores.shape[1]))
+        counts = np.empty((self.draws, len(people)), np.float32)
         for number in range(self.draws):
             weights = random.multinomial(len(people), np.full(len(people), 1 / len(people))).astype(np.float64)
             shared = 1 + strength * (weights - 1)
             means = [_moments(mated, weights[owner]), _moments(other, shared[one] * shared[two])]
             drawn[number] = _distance(means[0][0], means[1][0], means[0][1], means[1][1])
-        return drawn
+            counts[number] = weights
+        return _Drawn(drawn, counts)
 
     def _strength(self, first: Numbers, second: Numbers, people: int) -> float:
         """As in :func:`xcos.evaluation.bootstrap.fitting_strength`, of the mean of the non-mated scores."""
@@ -103,6 +100,15 @@ class Separations:
             if own > 0:
                 found.append(fitting_strength(count / (count - 1) * float((sums**2).sum()), own))
         return max(found, default=1.0)
+
+
+class _Drawn(NamedTuple):
+    """Of people drawn anew."""
+
+    figures: Reals
+    """(draws, k) d′."""
+    weights: Floats
+    """(draws, people) how often each person was drawn."""
 
 
 def _moments(scores: Reals, weights: Reals) -> tuple[Reals, Reals]:

@@ -40,7 +40,6 @@ from xcos.intervals import (
     plug_in_interval,
     rule_of_three,
     spread,
-    student95,
     wilson,
 )
 from xcos.types import Reals
@@ -98,8 +97,7 @@ class Estimate:
         if not self.bound:
             return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
         counted = "" if self.errors is None else f" ({self.errors:,} errors in {self.trials:,})"
-        upper = self.high - self.value >= self.value - self.low
-        return f"at most {self.high:.4g}{counted}" if upper else f"at least {self.low:.4g}{counted}"
+        return f"at least {self.low:.4g}{counted}" if self.value == 1 else f"at most {self.high:.4g}{counted}"
 
     def to_dict(self) -> dict[str, float | int | str | bool | None]:
         """The same as plain JSON values: numbers are null where unsupported, ``text`` is what may be printed."""
@@ -122,13 +120,22 @@ def unsupported(reason: str, trials: int, method: str) -> Estimate:
     return Estimate(math.nan, math.nan, math.nan, trials, method, reason=reason)
 
 
-def share_estimate(wrong: Truths, subject: Numbers) -> Estimate:
-    """Share of errors among (n,) trials of one subject each: FTA over samples, FNIR or FPIR over searches."""
-    if wrong.shape != subject.shape or wrong.ndim != 1 or not wrong.size:
-        raise InvalidArgument(f"want a subject for each of one or more trials, got {wrong.shape} and {subject.shape}")
-    (numbers,), people = _renumbered(subject)
-    tally = Tally(np.bincount(numbers[wrong], minlength=people), np.bincount(numbers, minlength=people), sides=1)
-    return _of(tally)
+def share_estimate(wrong: Truths, *subjects: Numbers) -> Estimate:
+    """Share of errors among (n,) trials of one subject each, or of two; both (n,).
+
+    One: FTA over samples, FNIR or FPIR over searches, FNMR over mated pairs. Two: FMR over non-mated pairs.
+    """
+    shapes = [column.shape for column in subjects]
+    if len(subjects) not in (1, 2) or {wrong.shape, *shapes} != {(wrong.size,)} or not wrong.size:
+        raise InvalidArgument(
+            f"want one or two subjects for each of one or more trials, got {wrong.shape} and {shapes}"
+        )
+    columns, people = _renumbered(*subjects)
+    errors, trials = np.zeros(people, np.int64), np.zeros(people, np.int64)
+    for column in columns:
+        errors += np.bincount(column[wrong], minlength=people)
+        trials += np.bincount(column, minlength=people)
+    return _of(Tally(errors, trials, sides=1 if len(subjects) == 1 else 2))
 
 
 def _of(tally: Tally) -> Estimate:
@@ -188,13 +195,16 @@ class Estimates:
     def accuracy(self, folds: FoldAccuracy) -> Estimate:
         """Mean accuracy over folds.
 
-        The thresholds' choice is left out: near the best threshold accuracy hardly depends on it.
+        What the thresholds' choice adds to the variance is the delete-one jackknife's over folds: how much the
+        accuracy of all pairs differs between their thresholds.
         """
         errors, value = int((~folds.right).sum()), folds.mean
         if errors in (0, len(self.scores)):
             return _stated(value, rule_of_three(errors == 0, self._disjoint), len(self.scores), errors)
         found = self.spread_of(folds.right.astype(np.float64), np.ones(len(self.scores), bool))
-        effective = value * (1 - value) / found.variance
+        overall = np.array([((self.scores.scores > t) == self.scores.mated).mean() for t in folds.thresholds])
+        chosen = (1 - 1 / len(overall)) * float(((overall - overall.mean()) ** 2).sum())
+        effective = value * (1 - value) / (found.variance + chosen)
         low, high = wilson(value, effective, found.quantile)
         interval = Interval(low, high, effective * (1 - value), effective, "adjusted Wilson")
         return _stated(value, interval, len(self.scores), errors)
@@ -227,7 +237,7 @@ class Estimates:
             wrong = "some are certain and wrong, which costs infinitely much" if value else "all are certain and right"
             return unsupported(f"the ratios are infinite, {wrong}", len(self.scores), self._method)
         costs = self.drawn_costs()
-        half = self.quantile * float(np.log(costs).std(ddof=1))
+        half = self.samples.half_width(np.log(costs))
         low, high = value * math.exp(-half), value * math.exp(half)
         return Estimate(value, low, high, len(self.scores), self._method)
 
@@ -275,7 +285,7 @@ class Estimates:
         if value in (0.0, 1.0):
             return _stated(value, rule_of_three(value == 1, self._disjoint), len(self.scores), errors)
         logits = _logit(np.clip(drawn, least, 1 - least))
-        middle, half = float(_logit(np.clip(value, least, 1 - least))), self.quantile * float(logits.std(ddof=1))
+        middle, half = float(_logit(np.clip(value, least, 1 - least))), self.samples.half_width(logits)
         low, high = (1 / (1 + math.exp(-end)) for end in (middle - half, middle + half))
         return Estimate(value, min(low, value), max(high, value), len(self.scores), self._method, errors)
 
@@ -362,11 +372,6 @@ class Estimates:
     @property
     def _method(self) -> str:
         return f"subject bootstrap, {self.draws:,} draws"
-
-    @cached_property
-    def quantile(self) -> float:
-        """Standard errors to each side of a bootstrap's interval."""
-        return student95(min(self._mated_sizes.subjects, self._other_sizes.subjects) - 1)
 
     @cached_property
     def fitted_strength(self) -> float:
@@ -487,10 +492,19 @@ class Differences:
         return self._stated(one, other, figure(self.one.samples) - figure(self.other.samples))
 
     def _stated(self, one: Estimate, other: Estimate, drawn: Reals) -> Estimate:
-        value, half = one.value - other.value, self.one.quantile * float(drawn.std(ddof=1))
-        return Estimate(
-            value, value - half, value + half, one.trials, f"paired subject bootstrap, {len(drawn):,} draws"
-        )
+        """The difference; a model without errors, whose figure never varies, may still be as bad as its bound."""
+        value, half = one.value - other.value, self.one.samples.half_width(drawn)
+        below, above = math.hypot(half, _below(one), _above(other)), math.hypot(half, _above(one), _below(other))
+        method = f"paired subject bootstrap, {len(drawn):,} draws"
+        return Estimate(value, value - below, value + above, one.trials, method)
+
+
+def _below(estimate: Estimate) -> float:
+    return estimate.value - estimate.low if estimate.bound else 0.0
+
+
+def _above(estimate: Estimate) -> float:
+    return estimate.high - estimate.value if estimate.bound else 0.0
 
 
 def _logit(share: Reals) -> Reals:

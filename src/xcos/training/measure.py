@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from xcos.calibration import NonMatedScores
 from xcos.comparators import LearnedHead, stack_encodings
+from xcos.evaluation.bootstrap import BinnedScores
 from xcos.training.features import Features
 from xcos.types import Floats, Reals
 
 BLOCK = 64
 DRAWS = 200
-EXACT = 20_000
-"""Up to so many non-mated pairs every score is tried as a threshold; above, a hundred in each decade of their rate."""
 LEAST_EXPECTED = 10
 """A false match rate is measured only where so many false matches would be seen."""
 
@@ -106,12 +105,13 @@ def measure(
     its person's, another pair by the product of both. Draws depend on ``seed`` alone, so that comparators share them.
     """
     random = np.random.default_rng(seed)
-    bins = _Binned.of(scores, pairs)
-    exact = _rates(*bins.counts(np.ones(pairs.people)), rates)
+    first, second, other = pairs.first, pairs.second, ~pairs.mated
+    bins = BinnedScores.of(scores[pairs.mated], scores[other], first[pairs.mated], first[other], second[other])
+    exact = _rates(*bins.counts(np.ones(pairs.people), np.ones(pairs.people)), rates)
     draws = []
     for _ in range(DRAWS):
         weights = random.multinomial(pairs.people, np.full(pairs.people, 1 / pairs.people)).astype(np.float64)
-        mated, others = bins.counts(weights)
+        mated, others = bins.counts(weights, weights)
         if mated.sum() and others.sum():
             draws.append(_rates(mated, others, rates))
     low, high = np.percentile(draws, [2.5, 97.5], axis=0)
@@ -124,40 +124,6 @@ def measure(
         fnmr={rate: figure for rate, figure in zip(rates, figures[2:], strict=True) if rate in shown},
         spearman=_spearman(scores, own, pairs.mated, random),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Binned:
-    """Scores as places on a fine scale, so that a bootstrap draw need not sort them again."""
-
-    mated: NDArray[np.int64]
-    others: NDArray[np.int64]
-    size: int
-    owner: NDArray[np.int64]
-    """Person of each mated pair."""
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    """People of each other pair."""
-
-    @staticmethod
-    def of(scores: Floats, pairs: Pairs) -> _Binned:
-        mated, others = scores[pairs.mated], scores[~pairs.mated]
-        if len(others) > EXACT:
-            shares = np.concatenate([np.linspace(0, 1, 1001), 1 - 10.0 ** np.arange(-1, -6.01, -0.01)])
-            others_scale = np.quantile(others, shares, method="higher")
-        else:
-            others_scale = others
-        edges = np.unique(np.concatenate([others_scale, mated]))
-        places = [np.searchsorted(edges, each, side="right") for each in (mated, others)]
-        other = ~pairs.mated
-        owner = pairs.first[pairs.mated]
-        return _Binned(places[0], places[1], len(edges) + 1, owner, pairs.first[other], pairs.second[other])
-
-    def counts(self, weights: Reals) -> tuple[Reals, Reals]:
-        """Weight of the mated and of the other pairs per bin, lowest scores first."""
-        mated = np.bincount(self.mated, weights[self.owner], self.size).astype(np.float64)
-        others = np.bincount(self.others, weights[self.first] * weights[self.second], self.size).astype(np.float64)
-        return mated, others
 
 
 def _rates(mated: Reals, others: Reals, rates: Sequence[float]) -> list[float]:

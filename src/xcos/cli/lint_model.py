@@ -137,10 +137,15 @@ def _sentence(finding: Finding) -> str:
             f"as declared, {finding.declared}: {'; '.join(finding.alike)} gained on the people it was chosen on, but "
             f"not surely on others: {_gain(finding.gain, 2)} of d′"
         )
-    gains = [f"{_gain(finding.gain, 2)} of d′"]
-    if finding.eer_gain is not None and finding.eer_gain.supported:
-        gains.insert(0, f"{_gain(finding.eer_gain, 1, POINTS)} points of equal error rate")
-    return f"this model wants {finding.wanted}, not {finding.declared}; you gain {' and '.join(gains)}{alike}"
+    wants = f"this model wants {finding.wanted}, not {finding.declared}"
+    separation = f"{_gain(finding.gain, 2)} of d′"
+    rate = finding.eer_gain
+    if rate is None or not rate.supported:
+        return f"{wants}; you gain {separation}{alike}"
+    points = f"{_gain(rate, 1, POINTS)} points"
+    if rate.low > 0:
+        return f"{wants}; you gain {points} of equal error rate, {separation}{alike}"
+    return f"{wants}; you gain {separation}, which so few pairs do not show as equal error rate ({points}){alike}"
 
 
 def _vector_sentences(vectors: VectorCheck) -> list[str]:

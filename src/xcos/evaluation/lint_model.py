@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -152,32 +153,36 @@ def _nearness(one: Reals, other: Reals) -> Reals:
 class _Contest:
     """Settings on the same pairs, each against the first."""
 
-    separations: Separations
-    rates: tuple[Estimates, ...]
-    unusable: tuple[int, ...]
+    pairs: LintPairs
+    scored: tuple[_Scored, ...]
+    seed: int
+
+    @cached_property
+    def separations(self) -> Separations:
+        scores = np.stack([each.scores for each in self.scored], axis=1)
+        return Separations(scores, self.pairs.mated, self.pairs.first, self.pairs.second, seed=self.seed)
 
     def figures(self, at: int) -> Figures:
-        rates = self.rates[at].rates
-        return Figures(float(self.separations.values[at]), rates.eer.rate, rates.auc, self.unusable[at])
+        rates = self._estimates(at).rates
+        return Figures(float(self.separations.values[at]), rates.eer.rate, rates.auc, self.scored[at].unusable)
 
     def eer_gain(self, at: int, over: int = 0) -> Estimate:
         """By how much the equal error rate of one is lower."""
-        return Differences(self.rates[over], self.rates[at]).eer()
+        return Differences(self._first if over == 0 else self._estimates(over), self._estimates(at)).eer()
+
+    @cached_property
+    def _first(self) -> Estimates:
+        return self._estimates(0)
+
+    def _estimates(self, at: int) -> Estimates:
+        """Not kept, since their draws are large; of the greatest strength, which is the cautious one."""
+        scores = ScoreSet(self.scored[at].scores, self.pairs.mated, self.pairs.first, self.pairs.second)
+        return Estimates(scores, seed=self.seed, draws=RATE_DRAWS, strength=1.0)
 
 
 def _contest(bench: Bench, pairs: LintPairs, settings: Sequence[Setting], seed: int) -> _Contest:
     bench.prepare((feed for setting in settings for feed in setting.feeds), pairs.photos)
-    return _contest_of(pairs, [_scored(bench, pairs, setting) for setting in settings], seed)
-
-
-def _contest_of(pairs: LintPairs, scored: Sequence[_Scored], seed: int) -> _Contest:
-    scores = np.stack([each.scores for each in scored], axis=1)
-    sets = (ScoreSet(column, pairs.mated, pairs.first, pairs.second) for column in scores.T)
-    return _Contest(
-        Separations(scores, pairs.mated, pairs.first, pairs.second, seed=seed),
-        tuple(Estimates(each, seed=seed, draws=RATE_DRAWS) for each in sets),
-        tuple(each.unusable for each in scored),
-    )
+    return _Contest(pairs, tuple(_scored(bench, pairs, setting) for setting in settings), seed)
 
 
 # Choosing
@@ -310,8 +315,9 @@ def _vector_check(bench: Bench, pairs: LintPairs, setting: Setting, seed: int) -
     length = float(lengths.mean()) if len(lengths) else 0.0
     spread = float(lengths.std()) / length if len(lengths) else 0.0
     cosines = _scored(bench, pairs, setting)
-    orders = [cosines, _compared(pairs, seen, _dot), _compared(pairs, seen, _nearness)]
-    found = _contest_of(pairs, orders, seed).separations
+    found = _Contest(
+        pairs, (cosines, _compared(pairs, seen, _dot), _compared(pairs, seen, _nearness)), seed
+    ).separations
     mirror = _dot(_directions(seen), _directions(mirrored))
     mirror = mirror[np.isfinite(mirror)]
     return VectorCheck(

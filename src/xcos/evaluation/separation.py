@@ -76,17 +76,19 @@ class Separations:
         owner, one, two = first[self.mated], first[~self.mated], second[~self.mated]
         # about the mean, so that squares lose no digits
         centered = self.scores - self.scores.mean(axis=0)
-        mated, other = centered[self.mated], centered[~self.mated]
+        powers = np.hstack([centered, centered**2])
+        mated, other = powers[self.mated], powers[~self.mated]
         random = np.random.default_rng(self.seed)
-        drawn = np.empty((self.draws, self.scores.shape[1]))
-        counts = np.empty((self.draws, len(people)), np.float32)
-        for number in range(self.draws):
+        figures, drawn = [], []
+        for _ in range(self.draws):
             weights = random.multinomial(len(people), np.full(len(people), 1 / len(people))).astype(np.float64)
             shared = 1 + strength * (weights - 1)
-            means = [_moments(mated, weights[owner]), _moments(other, shared[one] * shared[two])]
-            drawn[number] = _distance(means[0][0], means[1][0], means[0][1], means[1][1])
-            counts[number] = weights
-        return _Drawn(drawn, counts)
+            of_mated, of_other = weights[owner], shared[one] * shared[two]
+            if of_mated.any() and of_other.any():  # else nobody of a kind was drawn: such a sample has no d′
+                (mean, variance), (other_mean, other_variance) = _moments(mated, of_mated), _moments(other, of_other)
+                figures.append(_distance(mean, other_mean, variance, other_variance))
+                drawn.append(weights)
+        return _Drawn(np.array(figures), np.array(drawn, np.float32))
 
     def _strength(self, first: Numbers, second: Numbers, people: int) -> float:
         """As in :func:`xcos.evaluation.bootstrap.fitting_strength`, of the mean of the non-mated scores."""
@@ -111,11 +113,10 @@ class _Drawn(NamedTuple):
     """(draws, people) how often each person was drawn."""
 
 
-def _moments(scores: Reals, weights: Reals) -> tuple[Reals, Reals]:
-    """(k,) weighted means and variances."""
-    share = weights / weights.sum()
-    mean = share @ scores
-    return mean, share @ scores**2 - mean**2
+def _moments(powers: Reals, weights: Reals) -> tuple[Reals, Reals]:
+    """(k,) weighted means and variances of scores, of which (n, 2k) first and second powers are given."""
+    mean, square = np.split(weights @ powers / weights.sum(), 2)
+    return mean, square - mean**2
 
 
 def _distance(mated: Reals, other: Reals, mated_variance: Reals, other_variance: Reals) -> Reals:

@@ -106,7 +106,7 @@ class VectorCheck:
     dot_gain: Estimate
     """Of separation by dot products instead of cosines: above 0 where long vectors deserve more weight."""
     euclid_gain: Estimate
-    """The same by Euclidean distance."""
+    """The same by squared Euclidean distance, smaller being more alike."""
     better: tuple[str, ...]
     """Of both, those whose gain counts."""
 

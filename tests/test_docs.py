@@ -71,11 +71,24 @@ def _own_model(folder: Path) -> None:
             Image.fromarray(noisy.astype(np.uint8)).save(home / f"{number}.png")
 
 
+def _lists(folder: Path) -> None:
+    """Pairs of the 150 people's photos, and a table of scores of 200 others."""
+    header = "probe,reference,mated,probe_subject,reference_subject"
+    people = [f"people/p{one:03}/0.png,people/p{one:03}/1.png,1,{one},{one}" for one in range(150)]
+    people += [f"people/p{one:03}/0.png,people/p{one + 1:03}/1.png,0,{one},{one + 1}" for one in range(149)]
+    (folder / "people.csv").write_text("\n".join([header, *people]) + "\n")
+    random = np.random.default_rng(0)
+    gate = [f"{one}a,{one}b,1,{one},{one},{random.normal(0.7, 0.1):.4f}" for one in range(200)]
+    gate += [f"{a}a,{b}a,0,{a},{b},{random.normal(0.1, 0.1):.4f}" for a in range(200) for b in range(a)]
+    (folder / "gate.csv").write_text("\n".join([f"{header},score", *gate]) + "\n")
+
+
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a user's model and photos, and the calibration card that the worked example makes of them."""
     folder = tmp_path_factory.mktemp("calibrated")
     _own_model(folder)
+    _lists(folder)
     making = next(code for name, code in blocks("python") if name == "own-model.md-0")
     with contextlib.chdir(folder):
         exec(compile(making, "own-model.md", "exec"), {"__name__": "example"})

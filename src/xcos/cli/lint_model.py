@@ -116,7 +116,9 @@ def _conclusion(report: LintReport) -> list[str]:
     if report.as_declared:
         return [*lines, f"as declared: {_figures(before)} on people who had no part in any choice"]
     lines.append(f"on people who had no part in the choice: {_figures(before)} as declared, {_figures(after)} as found")
-    lines += [f"in the card: {json.dumps({name: value})}" for name, value in report.corrections.items()]
+    lines += [
+        f"in the card: {json.dumps({name: value}, ensure_ascii=False)}" for name, value in report.corrections.items()
+    ]
     return lines + ["with mirror averaging, which is no matter of the card"] * report.wanted.mirror
 
 

@@ -208,7 +208,13 @@ def _add_lint_model(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("--card", required=True, metavar="CARD", help="what it is: card.toml or .json (docs/plug.md)")
     command.add_argument("--pairs", type=int, default=600, help="to choose on, half of them mated (default 600)")
     command.add_argument("--seed", type=int, default=0, help="of the choice of pairs (default 0)")
-    command.add_argument("--only", nargs="+", choices=("crop", "color", "range", "mirror"), help="what to try")
+    command.add_argument(
+        "--only",
+        nargs="+",
+        choices=("crop", "color", "range", "mirror"),
+        metavar="ASPECT",
+        help="what to try: crop, color, range, mirror (default: all)",
+    )
     command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
     command.add_argument("--face", type=_face, default="center", help="which face of a photo (default center)")
     command.add_argument("--vector", default="", metavar="TENSOR", help="name of the embedding, if there are several")

@@ -181,7 +181,8 @@ def templates_for(declared: CropTemplate) -> list[CropTemplate]:
 def _fitted(template: CropTemplate, width: int, height: int, factor: float) -> Reals:
     """Points of a template enlarged by ``factor`` about its middle, which becomes that of ``width`` × ``height``."""
     middle = np.array([template.width - 1, template.height - 1]) / 2
-    return (template.points - middle) * factor + np.array([width - 1, height - 1]) / 2
+    fitted: Reals = (template.points - middle) * factor + np.array([width - 1, height - 1]) / 2
+    return fitted.round(4)  # as published points are given
 
 
 def _known(template: CropTemplate) -> CropTemplate:

@@ -2,7 +2,7 @@
 
     python benchmarks/lint_power.py MODEL.onnx RIGHT_CARD.json [--detector yunet:FILE.onnx] [--lfw FOLDER]
 
-LFW View 1 test, divided into people to choose on and people to verify on by 20 seeds, for three numbers of pairs.
+LFW View 1 test, divided into people to choose on and people to verify on by 20 seeds, for several numbers of pairs.
 False alarms: the right card is declared, an alternative is chosen, and it is confirmed. Found: the alternative is
 declared, the right card gains, and that is confirmed. Seeds share photos, so this says how much the choice of people
 matters, not how much the choice of data set.
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("card", type=Path)
     parser.add_argument("--detector", default="mtcnn")
     parser.add_argument("--lfw", type=Path, default=lfw.DEFAULT_FOLDER)
-    parser.add_argument("--pairs", type=int, nargs="+", default=[100, 200, 400])
+    parser.add_argument("--pairs", type=int, nargs="+", default=[100, 200, 400, 600])
     options = parser.parse_args()
     network = OnnxEmbedder(options.network, read_card(options.card))
     protocol = VERIFICATION["lfw-view1"](options.lfw)

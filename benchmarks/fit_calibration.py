@@ -99,7 +99,7 @@ class _Scored:
         first, second = np.array(listed).T
         similarity, attention = weighting.maps(grids[first], grids[second])
         mated = (similarity * attention).sum(axis=(1, 2))
-        square = all_scores(grids, weighting.name)
+        square = weighting.score_all(grids, grids)
         assert np.abs(square[first, second] - mated).max() < 1e-5
         upper, right = np.triu_indices(len(grids), 1)
         other = self.subjects[upper] != self.subjects[right]
@@ -107,21 +107,6 @@ class _Scored:
         return mated, NonMatedScores(
             square[upper, right].astype(np.float64), self.subjects[upper], self.subjects[right]
         )
-
-
-def all_scores(grids: Grids, weighting: str) -> np.ndarray:
-    """(n, n) scores of every grid with every other: every weighting is inner products of scaled grids."""
-    flat = grids.reshape(len(grids), -1, grids.shape[-1]).astype(np.float32)
-    if weighting == "uniform":
-        flat = flat / np.maximum(np.linalg.norm(flat, axis=2, keepdims=True), 1e-30) / np.sqrt(flat.shape[1])
-    rows = flat.reshape(len(flat), -1)
-    if weighting == "norm":
-        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    if weighting == "trust":
-        trust = np.linalg.norm(flat, axis=2)
-        square: np.ndarray = (rows @ rows.T) / (trust @ trust.T)
-        return square
-    return rows @ rows.T
 
 
 def _report(card: Calibration, test: tuple[np.ndarray, NonMatedScores]) -> None:

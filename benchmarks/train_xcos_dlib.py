@@ -230,15 +230,14 @@ def calibrate(embedder: DlibResNet, options: argparse.Namespace, photos: list[st
     grids, _ = embedded(embedder, faces.crops)
     upper, right = np.triu_indices(len(grids), 1)
     same = faces.people[upper] == faces.people[right]
-    squares = {name: cosine_square(scaled(grids, name)) for name in ("norm", "uniform")}
     cards = []
-    for name, square in {TrustWeighted().name: trust_square(grids), **squares}.items():
-        scores = square[upper, right].astype(np.float64)
+    for weighting in (TrustWeighted(), NormWeighted(), Uniform()):
+        scores = weighting.score_all(grids, grids)[upper, right].astype(np.float64)
         card = fit_calibration(
             scores[same],
             NonMatedScores(scores[~same], faces.people[upper][~same], faces.people[right][~same]),
             model=embedder.model,
-            comparator=name,
+            comparator=weighting.name,
             dataset="LFW (deep-funneled), a fifth of the development-train people, none of them trained on",
             protocol="all pairs of their photos; face nearest the centre",
             date=options.date,
@@ -257,23 +256,6 @@ def calibrate(embedder: DlibResNet, options: argparse.Namespace, photos: list[st
 def unit(values: Floats) -> Floats:
     unit_values: Floats = values / np.linalg.norm(values, axis=-1, keepdims=True)
     return unit_values
-
-
-def scaled(grids: Grids, weighting: str) -> Floats:
-    """(n, …) rows whose cosines are the scores: the grids themselves (norm), or with cells of length 1 (uniform)."""
-    flat = grids.reshape(len(grids), -1)
-    return flat if weighting == NormWeighted().name else unit(grids).reshape(flat.shape)
-
-
-def cosine_square(rows: Floats) -> Floats:
-    square: Floats = unit(rows) @ unit(rows).T
-    return square
-
-
-def trust_square(grids: Grids) -> Floats:
-    flat, trust = grids.reshape(len(grids), -1), np.linalg.norm(grids, axis=3).reshape(len(grids), -1)
-    square: Floats = (flat @ flat.T) / (trust @ trust.T)
-    return square
 
 
 def report(embedder: DlibResNet, options: argparse.Namespace) -> dict[str, object]:

@@ -207,3 +207,20 @@ def test_plain_vectors_are_compared_by_their_cosine(comparator: Comparator) -> N
     got = scores(comparator, vectors_as_grids(a), vectors_as_grids(b))
     expected = [1 - cosine(x.astype(float), y.astype(float)) for x, y in zip(a, b, strict=True)]
     np.testing.assert_allclose(got, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("weighting", [Uniform(), NormWeighted(), TrustWeighted()], ids=lambda each: each.name)
+def test_all_scores_are_those_of_the_maps(weighting: Uniform | NormWeighted | TrustWeighted) -> None:
+    random = np.random.default_rng(3)
+    probes, references = (random.normal(size=(n, 3, 2, 5)).astype(np.float32) for n in (4, 6))
+    probes[1, 0, 0] = 0  # a cell without features
+    square = weighting.score_all(probes, references)
+    assert square.shape == (4, 6)
+    for i, j in np.ndindex(4, 6):
+        similarity, attention = weighting.maps(probes[i : i + 1], references[j : j + 1])
+        assert square[i, j] == pytest.approx(float((similarity * attention).sum()), abs=1e-6)
+
+
+def test_all_scores_of_grids_that_differ_in_shape_are_refused() -> None:
+    with pytest.raises(InvalidArgument):
+        Uniform().score_all(np.ones((2, 3, 3, 4), np.float32), np.ones((2, 3, 2, 4), np.float32))

@@ -22,6 +22,12 @@ class Uniform:
         similarity = _ratio(dots, np.sqrt(probe_squares * reference_squares))
         return similarity, np.full(similarity.shape, 1.0 / (similarity.shape[1] * similarity.shape[2]))
 
+    def score_all(self, probes: Grids, references: Grids) -> Floats:
+        """``(n, m)`` scores of every probe with every reference, by one matrix product in single precision."""
+        cells = probes.shape[1] * probes.shape[2]
+        one, other = (_unit(side).reshape(len(side), -1) for side in _same_shape(probes, references))
+        return one @ other.T / np.float32(cells)
+
 
 @dataclass(frozen=True)
 class NormWeighted:
@@ -39,6 +45,11 @@ class NormWeighted:
         lengths = np.sqrt(probe_squares * reference_squares)
         totals = np.sqrt(_per_pair(probe_squares) * _per_pair(reference_squares))
         return _ratio(dots, lengths), lengths / totals
+
+    def score_all(self, probes: Grids, references: Grids) -> Floats:
+        """``(n, m)`` scores of every probe with every reference, by one matrix product in single precision."""
+        one, other = (_unit(side.reshape(len(side), -1)) for side in _same_shape(probes, references))
+        return one @ other.T
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,14 @@ class TrustWeighted:
         totals = _per_pair(trust)
         return _ratio(dots, trust), np.divide(trust, totals, out=np.zeros_like(trust), where=totals > 0)
 
+    def score_all(self, probes: Grids, references: Grids) -> Floats:
+        """``(n, m)`` scores of every probe with every reference, by two matrix products in single precision."""
+        sides = _same_shape(probes, references)
+        one, other = (side.reshape(len(side), -1) for side in sides)
+        trust, other_trust = (np.linalg.norm(side, axis=3).reshape(len(side), -1) for side in sides)
+        totals = trust @ other_trust.T
+        return np.divide(one @ other.T, totals, out=np.zeros_like(totals), where=totals > 0)
+
 
 def vectors_as_grids(vectors: Floats) -> Grids:
     """``(n, 1, 1, D)``: a plain embedding is a grid of one cell, and its cosine a comparison of one cell."""
@@ -73,6 +92,21 @@ def _products(probes: Grids, references: Grids) -> tuple[Maps, Maps, Maps]:
         )
     a, b = probes.astype(np.float64), references.astype(np.float64)
     return np.vecdot(a, b), np.vecdot(a, a), np.vecdot(b, b)
+
+
+def _same_shape(probes: Grids, references: Grids) -> tuple[Floats, Floats]:
+    """Both in single precision; refused unless they are grids of one shape."""
+    if probes.ndim != 4 or probes.shape[1:] != references.shape[1:]:
+        raise InvalidArgument(
+            f"grids must be (n, rows, cols, channels) and (m, …) alike, got {probes.shape} and {references.shape}"
+        )
+    return probes.astype(np.float32, copy=False), references.astype(np.float32, copy=False)
+
+
+def _unit(values: Floats) -> Floats:
+    """Divided by the length of the last axis; 0 where that is 0."""
+    lengths = np.linalg.norm(values, axis=-1, keepdims=True)
+    return np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0)
 
 
 def _per_pair(squares: Maps) -> Maps:

@@ -214,6 +214,15 @@ def test_a_person_cannot_be_a_path_out_of_the_set(name: str, tmp_path: Path, per
     assert refused(name, made, "leads out of the set's folder").details["line"] == line
 
 
+@pytest.mark.parametrize("name", ["lfw", "masked", "ytf"], scope="function")
+def test_a_name_that_no_file_can_have_is_a_missing_photo(name: str, tmp_path: Path) -> None:
+    made = LISTED[name](tmp_path)
+    person = "x" * 300
+    line = 1 if name == "masked" else 2
+    edit(made.list, line, f"1, 1, {person}/0, {person}/1, 1" if name == "ytf" else f"{person}\t1\t2")
+    assert refused(name, made, "are missing").details["line"] == line
+
+
 def test_a_photo_behind_a_link_is_the_users_own_affair(tmp_path: Path) -> None:
     made = LISTED["lfw"](tmp_path / "set")
     elsewhere = tmp_path / "elsewhere.jpg"

@@ -13,7 +13,7 @@ import numpy as np
 from xcos.evaluation.protocol import VerificationProtocol
 from xcos.evaluation.protocols import owners
 from xcos.evaluation.protocols.lfw import NamedPair, jpeg, named_pair
-from xcos.evaluation.protocols.lists import Place, digest, photo_folder, read_list, refused
+from xcos.evaluation.protocols.lists import Place, digest, is_folder, photo_folder, read_list, refused
 from xcos.evaluation.protocols.owners import Owner
 from xcos.evaluation.protocols.pairing import NamedSamples, PairList, folds_by_rank
 
@@ -43,7 +43,7 @@ def read_grouped(path: Path, *, as_published: bool = False) -> VerificationProto
 
 
 def _home(path: Path) -> Path:
-    return photo_folder(path, *(name for name in ("test", "images/test") if (path / name / "txts").is_dir()))
+    return photo_folder(path, *(name for name in ("test", "images/test") if is_folder(path / name / "txts")))
 
 
 def _read(

@@ -13,7 +13,7 @@ from xcos.alignment import ARCFACE_112
 from xcos.errors import InvalidArgument, InvalidProtocol
 from xcos.evaluation.protocol import PhotoSource, Samples, VerificationProtocol, single
 from xcos.evaluation.protocols import owners
-from xcos.evaluation.protocols.lists import Place, read_bytes, refused
+from xcos.evaluation.protocols.lists import Place, is_folder, read_bytes, refused
 from xcos.evaluation.protocols.pairing import FOLDS, NamedSamples, PairList
 from xcos.images import FORMATS
 from xcos.pickled_pairs import pickled_pairs_in
@@ -23,7 +23,7 @@ SIZE = (ARCFACE_112.width, ARCFACE_112.height)
 
 def is_bin(path: Path) -> bool:
     """Whether a path names a file of pairs and not the folder of a set."""
-    return path.suffix == ".bin" and not path.is_dir()
+    return path.suffix == ".bin" and not is_folder(path)
 
 
 def read_bin(path: Path, name: str = "bin", *, as_published: bool = False) -> VerificationProtocol:

@@ -12,7 +12,9 @@ from xcos.evaluation.protocols.lists import (
     ListFile,
     Place,
     inside,
+    is_folder,
     named_digest,
+    names_in,
     number,
     read_list,
     refused,
@@ -84,7 +86,7 @@ def _photo(samples: NamedSamples, paths: list[str], chosen: int, place: Place) -
 
 def _split_files(folder: Path) -> list[tuple[int, ListFile]]:
     """Fold and list, ``same.txt`` before ``diff.txt``; all of one length."""
-    found = sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
+    found = sorted(name for name in names_in(folder) if is_folder(folder / name))
     if found != list(FOLD_NAMES):
         told = ", ".join(found) or "nothing"
         raise refused(

@@ -12,8 +12,8 @@ import numpy as np
 
 from xcos.evaluation.protocol import VerificationProtocol
 from xcos.evaluation.protocols import owners
-from xcos.evaluation.protocols.lfw import NamedPair, named_pair
-from xcos.evaluation.protocols.lists import Place, digest, inside, photo_folder, read_list, refused
+from xcos.evaluation.protocols.lfw import NamedPair, jpeg, named_pair
+from xcos.evaluation.protocols.lists import Place, digest, is_folder, photo_folder, read_list, refused
 from xcos.evaluation.protocols.owners import Owner
 from xcos.evaluation.protocols.pairing import NamedSamples, PairList, folds_by_rank
 
@@ -43,7 +43,7 @@ def read_grouped(path: Path, *, as_published: bool = False) -> VerificationProto
 
 
 def _home(path: Path) -> Path:
-    return photo_folder(path, *(name for name in ("test", "images/test") if (path / name / "txts").is_dir()))
+    return photo_folder(path, *(name for name in ("test", "images/test") if is_folder(path / name / "txts")))
 
 
 def _read(
@@ -64,7 +64,6 @@ def _read(
 
 def _add(pairs: PairList, place: Place, pair: NamedPair, group: str) -> None:
     probe, reference = (
-        pairs.samples.number(inside(f"{group}/{photo.stem}.jpg", place), place, f"{group}/{photo.person}")
-        for photo in pair[:2]
+        pairs.samples.number(f"{group}/{jpeg(photo, place)}", place, f"{group}/{photo.person}") for photo in pair[:2]
     )
     pairs.add(place, probe, reference, mated=pair.mated, labels=(group,))

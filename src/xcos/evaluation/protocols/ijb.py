@@ -246,12 +246,14 @@ def _joined(blocks: list[NDArray[np.int32]]) -> Numbers:
 
 def _blocks(path: Path, hashed: hashlib._Hash) -> Iterator[bytes]:
     """Whole lines, each ended by one line feed; blank lines at the end of the file are left out."""
-    rest = b""
     try:
         with path.open("rb") as file:
+            head = file.read(len(BYTE_ORDER_MARK))
+            hashed.update(head)
+            rest = head.removeprefix(BYTE_ORDER_MARK)
             while data := file.read(BLOCK):
                 hashed.update(data)
-                rest = rest + data if file.tell() > len(data) else data.removeprefix(BYTE_ORDER_MARK)
+                rest += data
                 end = _ended(rest)
                 if end:
                     yield rest[:end].replace(b"\r\n", b"\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -139,7 +140,7 @@ def inside(name: str, place: Place) -> str:
 
 def photo_folder(folder: Path, *names: str) -> Path:
     """The first of the folders ``names`` that is there, or else the folder itself."""
-    return next((folder / name for name in names if (folder / name).is_dir()), folder)
+    return next((folder / name for name in names if is_folder(folder / name)), folder)
 
 
 def is_file(path: Path) -> bool:
@@ -147,14 +148,19 @@ def is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113  (Path.is_file raises where a name is too long)
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; False too for names that no folder can have."""
+    return os.path.isdir(path)  # noqa: PTH112  (likewise)
+
+
 def names_in(folder: Path) -> list[str]:
     """Names of what lies in a folder, in no order; none where it is no folder."""
     try:
         with os.scandir(folder) as found:
             return [each.name for each in found]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
     except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            return []
         raise refused(Place(folder, None), f"cannot be read ({error.strerror})") from error
 
 
@@ -175,7 +181,7 @@ def require_photos(
     if missing:
         name = names[missing[0]]
         person = PurePosixPath(name).parent
-        unknown = "" if (folder / person).is_dir() else f" (there is no folder {person})"
+        unknown = "" if is_folder(folder / person) else f" (there is no folder {person})"
         raise refused(
             places[missing[0]],
             f"no photo {name} in {folder}{unknown}; {len(missing)} of {len(names)} photos are missing" + _told(owner),

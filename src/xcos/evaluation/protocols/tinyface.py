@@ -10,7 +10,7 @@ import numpy as np
 
 from xcos.evaluation.protocol import IdentificationProtocol, PhotoSource, Samples, single
 from xcos.evaluation.protocols import owners
-from xcos.evaluation.protocols.lists import Place, names_in, photo_folder, refused
+from xcos.evaluation.protocols.lists import Place, is_folder, names_in, photo_folder, refused
 
 PROBE, MATCH, DISTRACTOR = "Probe", "Gallery_Match", "Gallery_Distractor"
 ENDINGS = (".jpg", ".jpeg", ".png")
@@ -54,7 +54,7 @@ def read_tinyface(path: Path) -> IdentificationProtocol:
 
 def _names(folder: Path) -> list[str]:
     """Sorted names of the photos of a folder; hidden files are none."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise refused(Place(folder, None), f"the folder is not there. {owners.TINYFACE.told}")
     names = sorted(name for name in names_in(folder) if not name.startswith("."))
     odd = [name for name in names if not name.lower().endswith(ENDINGS)]

@@ -16,7 +16,7 @@ PACKAGE = Path(xcos.__file__).parent
 ROWS = (
     {"version", "errors", "types"},
     {"interfaces", "images", "alignment", "faces", "compare", "calibration", "quality", "weights", "regions"}
-    | {"files", "onnx_runtime", "occluders"},
+    | {"files", "feature_store", "onnx_runtime", "occluders"},
     {"extractor", "verification"},
     {"draw", "report", "verifier", "testing"},
     {"pairs", "detectors", "embedders", "comparators"},

@@ -67,7 +67,7 @@ def build_verifier(
         named |= {"calibration": str(calibration), "vector_calibration": str(vector_calibration)}
         return _folder_verifier(model, detector, face, given=[name for name, value in named.items() if value])
     embedder = embedder or DEFAULT_EMBEDDER
-    network = _embedder(embedder)
+    network = build_embedder(embedder)
     weighting = _named(COMPARATORS, comparator or OWN_COMPARATOR.get(embedder, "norm"), "comparator")()
     grid = read_calibration(calibration) if calibration else packaged_calibration(network.model, weighting.name)
     return Verifier(
@@ -111,7 +111,8 @@ def build_detector(name: str, template: CropTemplate) -> Detector:
     return _named(DETECTORS, name, "detector")(template)
 
 
-def _embedder(name: str) -> Embedder:
+def build_embedder(name: str) -> Embedder:
+    """The embedder of this name; ``onnx:FILE.onnx`` is a user's, with its card ``FILE.json`` beside it."""
     kind, _, file = name.partition(":")
     if kind == "onnx":
         if not file:

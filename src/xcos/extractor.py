@@ -16,7 +16,7 @@ from xcos.faces import choose_face, require_choice
 from xcos.images import read_image
 from xcos.interfaces import Detector, Embedder
 from xcos.quality import measure_quality
-from xcos.types import Face, FaceChoice, Photo, Pixels, Sample, Template, Templates
+from xcos.types import AlignedFace, Face, FaceChoice, Photo, Pixels, Sample, Template, Templates
 
 BLOCK = 8  # photos per network call; larger blocks leave the cache and are slower
 
@@ -30,6 +30,16 @@ class ReadyPhoto:
 
 
 @dataclass(frozen=True)
+class FoundFace:
+    """The chosen face of a photo, cut out, and how clear the choice was."""
+
+    face: AlignedFace
+    faces_found: int
+    ambiguous: bool
+    """As in :class:`xcos.types.Sample`."""
+
+
+@dataclass(frozen=True)
 class Extractor:
     """Finds the face that ``face`` means (see :func:`xcos.faces.choose_face`) and embeds it."""
 
@@ -40,24 +50,28 @@ class Extractor:
     def __post_init__(self) -> None:
         require_choice(self.face)
 
-    def locate(self, photo: Photo, *, face: FaceChoice | None = None) -> Sample:
-        """The chosen face of a photo, aligned and measured; ``face`` overrides the extractor's own choice."""
+    def find(self, photo: Photo, *, face: FaceChoice | None = None) -> FoundFace:
+        """The chosen face of a photo, aligned; ``face`` overrides the extractor's own choice."""
         require_photo(photo)
         faces = self.detector.detect(photo.pixels)
         chosen, ambiguous = choose_face(faces, photo.size, self.face if face is None else face)
-        aligned = align(photo, chosen, self.embedder.card.template)
+        return FoundFace(align(photo, chosen, self.embedder.card.template), len(faces), ambiguous)
+
+    def locate(self, photo: Photo, *, face: FaceChoice | None = None) -> Sample:
+        """The chosen face of a photo, aligned and measured; ``face`` overrides the extractor's own choice."""
+        found = self.find(photo, face=face)
         return Sample(
-            face=aligned,
-            quality=measure_quality(aligned, again=self._second_look(aligned.crop)),
-            faces_found=len(faces),
-            ambiguous=ambiguous,
+            face=found.face,
+            quality=measure_quality(found.face, again=self.look_again(found.face.crop)),
+            faces_found=found.faces_found,
+            ambiguous=found.ambiguous,
             sha256=photo.sha256,
             photo_size=photo.size,
             format=photo.format,
             name=photo.name,
         )
 
-    def _second_look(self, crop: Pixels) -> list[Face]:
+    def look_again(self, crop: Pixels) -> list[Face]:
         """Faces in the crop itself; none if the crop shows a likelier one upside down."""
         upright, turned = self.detector.detect(crop), self.detector.detect(np.ascontiguousarray(crop[::-1, ::-1]))
         likelier = turned and (not upright or turned[0].confidence > upright[0].confidence)
@@ -65,9 +79,21 @@ class Extractor:
 
     def extract(self, samples: Sequence[Sample]) -> Templates:
         """Templates of several samples in one batch."""
-        if not samples:
+        return self._embed([sample.face for sample in samples])
+
+    def templates(self, faces: Sequence[AlignedFace]) -> list[Template | InputRefused]:
+        """Templates in one batch; a crop without a usable one gives its error and does not cost the others theirs."""
+        try:
+            return list(self._embed(faces)) if faces else []
+        except InputRefused as error:
+            if len(faces) == 1:
+                return [error]
+            return [template for face in faces for template in self.templates([face])]
+
+    def _embed(self, faces: Sequence[AlignedFace]) -> Templates:
+        if not faces:
             raise InvalidArgument("extract() needs at least one sample")
-        return self.embedder.embed(np.stack([sample.face.crop for sample in samples]))
+        return self.embedder.embed(np.stack([face.crop for face in faces]))
 
     def prepare(
         self, paths: Sequence[Path], *, on_photo: Callable[[], None] = lambda: None, streams: int = 0
@@ -91,17 +117,8 @@ class Extractor:
                 samples.append(error)
             on_photo()
         usable = [sample for sample in samples if isinstance(sample, Sample)]
-        templates = iter(self._templates(usable))
+        templates = iter(self.templates([sample.face for sample in usable]))
         return [_ready(each, next(templates)) if isinstance(each, Sample) else each for each in samples]
-
-    def _templates(self, samples: list[Sample]) -> list[Template | InputRefused]:
-        try:
-            return list(self.extract(samples)) if samples else []
-        except InputRefused as error:
-            if len(samples) == 1:
-                return [error]
-            # One crop without a usable template must not cost the others theirs.
-            return [template for sample in samples for template in self._templates([sample])]
 
 
 def _ready(sample: Sample, template: Template | InputRefused) -> ReadyPhoto | InputRefused:

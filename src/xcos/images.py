@@ -86,7 +86,7 @@ def read_image(
         return _photo_of_bytes(bytes(source), "", max_pixels)
     if isinstance(source, (str, os.PathLike)):
         path = Path(os.fsdecode(source))
-        return _photo_of_bytes(_file_bytes(path), printable(path.name), max_pixels)
+        return _photo_of_bytes(file_bytes(path), printable(path.name), max_pixels)
     if hasattr(source, "read"):
         return _photo_of_bytes(_stream_bytes(source), "", max_pixels)
     raise InvalidArgument(
@@ -96,7 +96,8 @@ def read_image(
     )
 
 
-def _file_bytes(path: Path) -> bytes:
+def file_bytes(path: Path) -> bytes:
+    """Content of an image file, undecoded; a pipe, a device, a folder or a file above 200 MB is refused at once."""
     shown = printable(str(path))
     try:
         # Non-blocking, so that opening a FIFO returns at once instead of waiting for a writer.

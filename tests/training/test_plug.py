@@ -25,10 +25,11 @@ from xcos.comparators import LearnedHead
 from xcos.compare import NormWeighted, Uniform
 from xcos.errors import InvalidArgument, InvalidModel
 from xcos.extractor import Extractor
+from xcos.feature_store import rows_of
 from xcos.models import read_model
 from xcos.training import features as features_module
 from xcos.training.export import export_head
-from xcos.training.features import Features, GridView, PersonPhoto, embed_people, list_photos
+from xcos.training.features import Features, PersonPhoto, embed_people, list_photos
 from xcos.training.fit import (
     FitSettings,
     Step,
@@ -136,27 +137,22 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monkeypatch
     np.testing.assert_allclose(made.grids[np.arange(7)][:, 1, 1, 1], np.sin(np.radians(range(1, 8))), atol=1e-3)
 
 
-def test_a_line_that_was_cut_does_not_count(home: Path, tmp_path: Path) -> None:
-    embedded(home, tmp_path / "cache")
-    (index,) = (tmp_path / "cache").glob("*/index.jsonl")
-    index.write_text(index.read_text()[:-9])
-    made, embedder = embedded(home, tmp_path / "cache")
-    assert embedder.seen == [170]
-    assert made.labels.tolist() == [0, 0, 1, 2]
-    assert all(json.loads(line)["photo"] for line in index.read_text().splitlines())
-
-
-def test_lost_arrays_are_made_again(home: Path, tmp_path: Path) -> None:
-    embedded(home, tmp_path / "cache")
-    next((tmp_path / "cache").glob("*/grids.npy")).unlink()
-    made, embedder = embedded(home, tmp_path / "cache")
-    assert sorted(embedder.seen) == [10, 12, 80, 170]
-    assert len(made) == 4
+def test_lost_and_damaged_features_are_made_again(home: Path, tmp_path: Path) -> None:
+    first, _ = embedded(home, tmp_path / "cache")
+    (shard,) = (tmp_path / "cache").glob("*/*.features")
+    content = shard.read_bytes()
+    for spoiled in (None, content[:-64], content[:-1] + b"x", content[:100]):
+        shard.unlink()
+        if spoiled:
+            shard.write_bytes(spoiled)
+        made, embedder = embedded(home, tmp_path / "cache")
+        assert sorted(embedder.seen) == [10, 12, 80, 170]
+        np.testing.assert_array_equal(made.vectors, first.vectors)
 
 
 def test_rows_that_are_lost_do_not_come_to_speak_of_other_photos(home: Path, tmp_path: Path) -> None:
     first, _ = embedded(home, tmp_path / "cache")
-    next((tmp_path / "cache").glob("*/grids.npy")).unlink()
+    next((tmp_path / "cache").glob("*/*.features")).unlink()
     (home / "ann" / "0.png").rename(tmp_path / "aside.png")
     embedded(home, tmp_path / "cache")
     (tmp_path / "aside.png").rename(home / "ann" / "0.png")
@@ -182,31 +178,6 @@ def test_a_second_run_on_one_cache_is_refused_and_spoils_nothing(home: Path, tmp
     made, embedder = embedded(other, tmp_path / "cache")  # the lock went with the first run
     assert sorted(embedder.seen) == [33, 34, 120]
     np.testing.assert_allclose(made.grids[np.arange(3)][:, 0, 0, 0], np.cos(np.radians([33, 34, 120])), atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    "line", ["\0\0\0", "garbage", "[]", '{"photo": "a"}', '{"photo": "a", "row": -1}', '{"photo": "a", "row": 0}']
-)
-def test_a_damaged_index_is_refused_with_the_folder_to_remove(home: Path, tmp_path: Path, line: str) -> None:
-    embedded(home, tmp_path / "cache")
-    (index,) = (tmp_path / "cache").glob("*/index.jsonl")
-    index.write_text(f"{line}\n{index.read_text()}")
-    with pytest.raises(InvalidArgument, match=r"damaged.*remove it") as caught:
-        embedded(home, tmp_path / "cache")
-    assert str(index.parent) in caught.value.message
-
-
-@pytest.mark.parametrize("name", ["grids.npy", "vectors.npy"])
-@pytest.mark.parametrize("left", [0, 20, 150])
-def test_arrays_that_are_cut_short_are_refused_with_the_folder_to_remove(
-    home: Path, tmp_path: Path, name: str, left: int
-) -> None:
-    embedded(home, tmp_path / "cache")
-    (array,) = (tmp_path / "cache").glob(f"*/{name}")
-    array.write_bytes(array.read_bytes()[:left])
-    with pytest.raises(InvalidArgument, match=r"damaged.*remove it") as caught:
-        embedded(home, tmp_path / "cache")
-    assert str(array.parent) in caught.value.message
 
 
 def test_a_cache_that_cannot_be_written_is_refused(home: Path, tmp_path: Path) -> None:
@@ -284,7 +255,7 @@ def made_features(per_person: list[int], seed: int = 0, shape: tuple[int, ...] =
     centers = random.normal(size=(len(per_person), *shape))
     values = (centers[labels] + 0.7 * random.normal(size=(len(labels), *shape))).astype(np.float32)
     names = tuple(f"person {number:04}" for number in range(len(per_person)))
-    return Features(GridView(values, np.arange(len(labels))), values.reshape(len(labels), -1), labels, names)
+    return Features(rows_of(values), values.reshape(len(labels), -1), labels, names)
 
 
 def test_nobody_is_in_two_parts_and_each_photo_keeps_its_features() -> None:
@@ -387,7 +358,7 @@ def noisy_features(people: int, seed: int) -> Features:
     values = np.concatenate([persons, 2 * random.normal(size=persons.shape)], axis=3).astype(np.float32)
     names = tuple(f"person {number}" for number in range(people))
     vectors = persons.reshape(len(labels), -1).astype(np.float32)
-    return Features(GridView(values, np.arange(len(labels))), vectors, labels, names)
+    return Features(rows_of(values), vectors, labels, names)
 
 
 def fitted(training: Features, settings: FitSettings, on_step: Callable[[Step], None] = lambda _: None) -> Any:

@@ -17,10 +17,11 @@ from xcos.calibration import Calibration, fit_calibration
 from xcos.comparators import LearnedHead
 from xcos.embedders.onnx_model import OnnxEmbedder, OpenNetwork, open_network
 from xcos.errors import InvalidArgument, InvalidModel
+from xcos.feature_store import cache_folder
 from xcos.files import is_within, write_atomically
 from xcos.models import FaceModel, write_model
 from xcos.training.export import export_head
-from xcos.training.features import Features, PersonPhoto, cache_folder
+from xcos.training.features import Features, PersonPhoto
 from xcos.training.fit import FitSettings, Step, fit_head
 from xcos.training.measure import Measured, Pairs, learned_square, measure, plain_squares, vector_square
 from xcos.training.plug_report import PlugReport, report_json, report_text

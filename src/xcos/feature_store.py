@@ -30,7 +30,7 @@ FORMAT = 1
 LOCK = "run.lock"
 ENDING = ".features"
 MAGIC = b"xcos.features/1\n"
-PREFIX = struct.Struct("<16sQ32s8x")  # magic, bytes of the header, its SHA-256; 64 bytes
+PREFIX = struct.Struct("<16sQQ32s")  # magic, size of the file, of its header, SHA-256 of the header; 64 bytes
 ALIGNED = 64
 KINDS = ("<f2", "<f4", "<f8")
 MOST_FOR_HALF = 1000.0  # half precision ends at 65,504; nearer to that it is no longer fine enough to be careless
@@ -139,8 +139,8 @@ def write_shard(shard: Shard, folder: Path) -> Path:
         "body": hashlib.sha256(body).hexdigest(),
     }
     content = _padded(json.dumps(header).encode(), b" ")
-    path = folder / shard.name
-    write_atomically(path, PREFIX.pack(MAGIC, len(content), hashlib.sha256(content).digest()) + content + body)
+    path, size = folder / shard.name, PREFIX.size + len(content) + len(body)
+    write_atomically(path, PREFIX.pack(MAGIC, size, len(content), hashlib.sha256(content).digest()) + content + body)
     return path
 
 
@@ -151,10 +151,9 @@ def open_shard(path: Path, *, check: bool = True) -> Shard:
     """
     with path.open("rb") as file:
         prefix = file.read(PREFIX.size)
-        magic, length, digest = PREFIX.unpack(prefix) if len(prefix) == PREFIX.size else (b"", 0, b"")
-        size = path.stat().st_size
-        if magic != MAGIC or length > size:
-            raise ValueError(f"{path.name} is no shard of features")
+        magic, size, length, digest = PREFIX.unpack(prefix) if len(prefix) == PREFIX.size else (b"", 0, 0, b"")
+        if magic != MAGIC or size != path.stat().st_size or length > size:
+            raise ValueError(f"{path.name} is no shard of features, or not a whole one")
         content = file.read(length)
     if hashlib.sha256(content).digest() != digest:
         raise ValueError(f"the header of {path.name} is damaged")

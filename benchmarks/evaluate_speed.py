@@ -61,7 +61,7 @@ def main() -> None:
             embedded = embed_samples(samples, verifier.extractor, cache=cache, second_look=options.second_look)
             _scores(embedded, verifier.comparator, scored)
         ratios.append((whole.clock / floor.clock, whole.processor / floor.processor))
-        print(f"  {len(photos):,} photos, {len(embedded.failures)} failures, {len(scored):,} pairs: {whole.clock:.1f} s "
+        print(f"  {len(photos):,} photos, {len(embedded.failures)} failed, {len(scored):,} pairs: {whole.clock:.1f} s "
               f"against {floor.clock:.1f} s: {ratios[-1][0]:.3f}; processor time {whole.processor:.1f} s against "
               f"{floor.processor:.1f} s: {ratios[-1][1]:.3f}")  # fmt: skip
     clock, processor = (statistics.median(column) for column in zip(*ratios, strict=True))

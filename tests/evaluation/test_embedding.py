@@ -162,6 +162,7 @@ def test_shards_stay_few_however_many_photos_there_are() -> None:
     for count in (1, 64, 65, 7_701, 469_375, 10_000_000):
         size = photos_per_shard(count)
         assert size >= 64
+        assert size % 8 == 0
         assert -(-count // size) <= 4096
 
 

@@ -24,7 +24,7 @@ from xcos.errors import InvalidArgument, MissingPackage, UsageError, XcosError
 from xcos.evaluation.extractor_spec import ExtractorSpec
 from xcos.evaluation.work import Job, do_job, packed, recipe_of, unpacked, with_mirror
 from xcos.extractor import Extractor, usable_cores
-from xcos.feature_store import Shard, open_shard
+from xcos.feature_store import Recipe, Shard, open_shard
 
 LOOPBACK = "127.0.0.1"
 LOCAL_RAY = {
@@ -101,12 +101,16 @@ class Worker:
             recipe = recipe_of(extractor, second_look="second_look" in job.recipe.measures)
             if recipe != job.recipe:
                 raise InvalidArgument(
-                    f"the workers' extractor is {recipe}, the run's is {job.recipe}; give embed_samples() the "
-                    "extractor that the engine's spec builds, and all machines the same release of xcos"
+                    f"the workers' extractor is {_shown(recipe)}; the run's is {_shown(job.recipe)}: give "
+                    "embed_samples() the extractor that the engine's spec builds, and all machines one release of xcos"
                 )
             return json.dumps({"shard": do_job(job, extractor).name})
         except XcosError as error:
             return json.dumps(error.to_dict())
+
+
+def _shown(recipe: Recipe) -> str:
+    return f"{recipe.model} with {recipe.detector}, face {recipe.face}, xcos {recipe.xcos}"
 
 
 def _worker_class(daft: Any, runner: str, workers: int) -> Any:

@@ -217,8 +217,7 @@ class StoredRows:
         found = np.empty((len(index), *self.shape[1 + len(inner) :]), np.float32)
         order = np.lexsort((places[:, 1], places[:, 0]))  # one array after the other, each in its own order
         numbers, starts = np.unique(places[order, 0], return_index=True)
-        for number, start, end in zip(numbers, starts, [*starts[1:], len(order)][: len(starts)], strict=True):
-            mine = order[start:end]
+        for number, mine in zip(numbers, np.split(order, starts[1:]), strict=False):  # of no rows split makes one part
             found[mine] = self.arrays[number][(places[mine, 1], *inner)]
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -120,6 +121,12 @@ def test_a_worker_refuses_a_job_that_was_meant_for_another_extractor(tmp_path: P
     assert answer["error"]["code"] == "invalid_argument"
     assert "the workers' extractor is" in answer["error"]["message"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_that_sees_other_files_says_so(tmp_path: Path) -> None:
+    broken = dataclasses.replace(SPEC, files=((str(tmp_path / "model.onnx"), "0" * 64),))
+    answer = json.loads(Worker(broken).do(*packed(job_for(SPEC.build(), tmp_path))))
+    assert answer["error"]["code"] == "invalid_model"
 
 
 def test_an_error_of_a_worker_is_raised_as_what_it_is() -> None:

@@ -18,13 +18,14 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from xcos.errors import InvalidArgument, MissingPackage, UsageError, XcosError
 from xcos.evaluation.extractor_spec import ExtractorSpec
-from xcos.evaluation.work import Job, do_job, packed, recipe_of, unpacked, with_mirror
+from xcos.evaluation.work import SECOND_LOOK, Job, do_job, packed, recipe_of, unpacked, with_mirror
 from xcos.extractor import Extractor, usable_cores
-from xcos.feature_store import Shard, open_shard
+from xcos.feature_store import Recipe, Shard, open_shard
 
 LOOPBACK = "127.0.0.1"
 LOCAL_RAY = {
@@ -87,31 +88,38 @@ class DaftEngine:
 
 
 class Worker:
-    """What each process of an engine has: an extractor built from the spec."""
+    """What each process of an engine has: an extractor built from the spec, at its first job."""
 
     def __init__(self, spec: ExtractorSpec) -> None:
-        self._plain = spec.build()
-        self._mirrored = with_mirror(self._plain)
+        self._spec = spec
+
+    @cached_property
+    def _extractor(self) -> Extractor:
+        return self._spec.build()
 
     def do(self, text: str, blobs: Sequence[bytes]) -> str:
         """Does one packed job; the answer is JSON: the name of the shard's file, or the error."""
         try:
             job = unpacked(text, blobs)
-            extractor = self._mirrored if job.mirror else self._plain
-            recipe = recipe_of(extractor, second_look="second_look" in job.recipe.measures)
+            extractor = with_mirror(self._extractor) if job.mirror else self._extractor
+            recipe = recipe_of(extractor, second_look=SECOND_LOOK in job.recipe.measures)
             if recipe != job.recipe:
                 raise InvalidArgument(
-                    f"the workers' extractor is {recipe}, the run's is {job.recipe}; give embed_samples() the "
-                    "extractor that the engine's spec builds, and all machines the same release of xcos"
+                    f"the workers' extractor is {_shown(recipe)}; the run's is {_shown(job.recipe)}: give "
+                    "embed_samples() the extractor that the engine's spec builds, and all machines one release of xcos"
                 )
             return json.dumps({"shard": do_job(job, extractor).name})
         except XcosError as error:
             return json.dumps(error.to_dict())
 
 
+def _shown(recipe: Recipe) -> str:
+    return f"{recipe.model} with {recipe.detector}, face {recipe.face}, xcos {recipe.xcos}"
+
+
 def _worker_class(daft: Any, runner: str, workers: int) -> Any:
     class Wrapped:
-        """Made here, where Daft is at hand; a worker builds its extractor at its first job."""
+        """Made here, where Daft is at hand."""
 
         def __init__(self, spec: ExtractorSpec) -> None:
             self._worker = Worker(spec)

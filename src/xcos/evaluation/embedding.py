@@ -17,13 +17,14 @@ from xcos.errors import InputRefused, InvalidArgument, InvalidTemplate
 from xcos.evaluation.engines import LOCAL, Engine
 from xcos.evaluation.protocol import Numbers, PhotoSource, Samples, SampleSource, Truths
 from xcos.evaluation.work import Job, KeyedPhoto, recipe_of, with_mirror
-from xcos.extractor import Extractor, usable_cores
+from xcos.extractor import BLOCK, Extractor, usable_cores
 from xcos.feature_store import FeatureStore, Place, Recipe, Refused, StoredRows, opened_store
 from xcos.images import file_bytes
 from xcos.types import Floats, Reals, Templates, freeze
 
 PHOTOS_PER_SHARD = 64  # eight blocks: what a kill may cost a thread
 MOST_SHARDS = 4096  # of one protocol; each is a mapped file, and systems bound those at about 65,000
+HASHED_AT_ONCE = 64  # photos, by one thread
 GRIDS_AT_ONCE = 64  # in memory, of one sample's photos
 VECTORS_AT_ONCE = 4096
 CANCELLED = 1e-6  # what is left of features, at most, where only rounding is: a few units of single precision
@@ -105,10 +106,13 @@ def embed_samples(
 
     ``cache`` is a folder that keeps features (:mod:`xcos.feature_store`; templates are personal data, pixels are not
     kept): a run that was stopped goes on, a second one embeds nothing. It knows photos by their bytes, for one model,
-    detector, choice of face, mirror and second look. Without one, all features stay in memory. ``mirror`` averages
-    with mirror images (:class:`xcos.evaluation.mirror.Mirrored`). ``second_look`` also measures how far the landmarks
-    move when they are looked for again, which is the detector's work twice more. ``on_known`` is told once how many
-    of the photos need no work, ``on_photo`` is called for each of the others.
+    detector, choice of face, mirror and second look; this process reads each photo once for its hash, and whoever
+    embeds it once more. Without a cache, all features stay in memory.
+
+    ``mirror`` averages with mirror images (:class:`xcos.evaluation.mirror.Mirrored`). ``second_look`` also measures
+    how far the landmarks move when they are looked for again, which is the detector's work twice more. ``on_known``
+    is told once how many of the photos need no work; ``on_photo`` is called for each of the others, by the engine's
+    threads.
     """
     extractor = with_mirror(extractor) if mirror else extractor
     recipe = recipe_of(extractor, second_look=second_look)
@@ -123,8 +127,9 @@ def embed_samples(
 
 
 def _keyed(photos: Sequence[PhotoSource]) -> list[KeyedPhoto | InputRefused]:
+    parts = [photos[start : start + HASHED_AT_ONCE] for start in range(0, len(photos), HASHED_AT_ONCE)]
     with ThreadPoolExecutor(usable_cores(), "xcos") as pool:
-        return list(pool.map(_identified, photos))
+        return [each for part in pool.map(lambda part: [_identified(photo) for photo in part], parts) for each in part]
 
 
 def _identified(photo: PhotoSource) -> KeyedPhoto | InputRefused:
@@ -148,8 +153,9 @@ def _jobs(photos: Sequence[KeyedPhoto], store: FeatureStore, recipe: Recipe, mir
 
 
 def photos_per_shard(photos: int) -> int:
-    """So many that a protocol's shards stay few enough to be mapped all at once."""
-    return max(PHOTOS_PER_SHARD, -(-photos // MOST_SHARDS))
+    """So many, in whole blocks, that a protocol's shards stay few enough to be mapped all at once."""
+    few = photos <= MOST_SHARDS * PHOTOS_PER_SHARD
+    return PHOTOS_PER_SHARD if few else -(-photos // (MOST_SHARDS * BLOCK)) * BLOCK
 
 
 def _collected(

@@ -32,11 +32,9 @@ class LocalPool:
 
     def run(self, jobs: Sequence[Job], extractor: Extractor, on_photo: Callable[[], None]) -> Iterator[Shard]:
         """As :meth:`Engine.run`, in the order of the jobs; ``on_photo`` is called by the threads."""
-        pool = ThreadPoolExecutor(self.streams or usable_cores(), "xcos")
-        try:
+        with ThreadPoolExecutor(self.streams or usable_cores(), "xcos") as pool:
+            # One job that fails, or a stop by the user, ends this iterator, which then calls off those not begun.
             yield from pool.map(lambda job: do_job(job, extractor, on_photo), jobs)
-        finally:
-            pool.shutdown(cancel_futures=True)  # one that fails, or a stop by the user, must not wait for the rest
 
 
 LOCAL = LocalPool()

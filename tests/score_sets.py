@@ -28,7 +28,9 @@ def score_sets(draw: st.DrawFn) -> Two:
         sizes = draw(st.tuples(st.integers(1, 60), st.integers(1, 60)))
         return random.normal(1, 1, sizes[0]).astype(kind), random.normal(0, 1, sizes[1]).astype(kind)
     any_at_all = st.floats(allow_nan=False, allow_infinity=False, width=32 if single else 64)
-    pool: Scores = np.array(draw(st.lists(st.one_of(st.sampled_from(SPECIAL), any_at_all), min_size=1, max_size=8)), kind)
+    pool: Scores = np.array(
+        draw(st.lists(st.one_of(st.sampled_from(SPECIAL), any_at_all), min_size=1, max_size=8)), kind
+    )
     places = [np.frombuffer(draw(st.binary(min_size=1, max_size=30)), np.uint8) % len(pool) for _ in range(2)]
     mated, other = (pool[place] for place in places)
     return mated, other

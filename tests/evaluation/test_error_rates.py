@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -405,3 +408,12 @@ def test_scores_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
 def test_scores_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="some mated scores are NaN"):
         rates_of([1.0, math.nan], [0.0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mated", [19_557, 7_500_000])
+def test_fifteen_million_scores_take_no_more_than_ten_seconds_and_a_gibibyte(mated: int) -> None:
+    script = Path(__file__).parents[2] / "benchmarks" / "error_rates_speed.py"
+    command = [sys.executable, str(script), "--mated", str(mated)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.count("(within the bar of ") == 2, printed

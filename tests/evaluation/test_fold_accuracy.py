@@ -192,6 +192,13 @@ def test_what_the_people_of_a_fold_score_elsewhere_has_no_part_in_its_threshold(
     assert fold_accuracy(other, fold).thresholds[0] != fold_accuracy(scores, fold).thresholds[0]
 
 
+def test_of_thresholds_that_are_equally_good_the_middle_one_is_chosen() -> None:
+    # Fold 1 alone decides for fold 0. Below all, at 0.35 and above all two of its four pairs are answered rightly.
+    scores = set_of([0.5, 0.5, 0.2, 0.4], [0.1, 0.1, 0.3, 0.5])
+    made = disjoint_fold_accuracy(scores, np.array([0, 0, 1, 1, 0, 0, 1, 1]))
+    assert made.thresholds[0] == pytest.approx(0.35)
+
+
 def test_folds_of_the_same_people_cannot_choose_without_them() -> None:
     scores = set_of(np.linspace(0.5, 0.9, 20), np.linspace(0, 0.4, 20), people=4)
     with pytest.raises(InvalidArgument, match="share nobody with fold 0") as caught:

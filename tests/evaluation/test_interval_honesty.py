@@ -9,15 +9,15 @@ from interval_coverage import LEAST, MOST, WORLDS, World, coverage
 @pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
 def test_intervals_hold_the_truth_as_often_as_they_say(world: World) -> None:
-    shares = coverage(world, rounds=1000, resampled=150).shares()
+    shares = coverage(world, rounds=600, resampled=100).shares()
     for name, share in shares.items():
         print(f"{world.name}: {name} {share:.1%}")
     plain = {name: share for name, share in shares.items() if "independent" in name}
     stated = {name: share for name, share in shares.items() if name not in plain}
     assert len(stated) >= 7
-    # a share of 150 rounds is itself uncertain by 1.8 %; those of 1,000 by 0.7 %
+    # a share of 100 rounds is itself uncertain by 2.2 %, the benchmark's of 400 by 1.1 %
     for name, share in stated.items():
-        slack = 0.0 if name in ("FMR", "FNMR", "accuracy over folds") else 0.018
+        slack = 0.0 if name in ("FMR", "FNMR", "accuracy over folds") else 0.022
         assert LEAST - slack <= share <= MOST + slack, name
 
 

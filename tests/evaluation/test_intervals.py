@@ -71,6 +71,18 @@ def test_mated_comparisons_of_a_person_are_one_cluster() -> None:
     assert (made.low, made.high) == pytest.approx(wilson(0.4, 0.24 / variance, student.ppf(0.975, freedom)), abs=1e-5)
 
 
+def test_the_degrees_of_freedom_are_those_of_the_people_who_matter() -> None:
+    # one of 20 people makes 9 of the 10 errors in 200 comparisons
+    wrong = np.zeros(200, bool)
+    wrong[[*range(9), 15]] = True
+    sums = np.array([9, 1, *[0] * 18]) - 0.05 * 10
+    freedom = 2 * 20 / ((sums**4).mean() / (sums**2).mean() ** 2 - 1)
+    assert freedom < 3
+    effective = 0.05 * 0.95 * 200**2 / (20 / 19 * (sums**2).sum())
+    made = plug_in_interval(tally_of(wrong, np.repeat(np.arange(20), 10)))
+    assert (made.low, made.high) == pytest.approx(wilson(0.05, effective, student.ppf(0.975, freedom)), abs=1e-5)
+
+
 def test_independent_comparisons_count_once_here_and_half_for_a_calibration() -> None:
     wrong = np.arange(1000) % 25 == 0
     tally = tally_of(wrong, np.arange(1000), np.arange(1000) + 1000)

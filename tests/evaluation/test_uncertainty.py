@@ -179,6 +179,22 @@ def test_kinds_that_never_overlap_leave_the_room_of_three_in_as_many_pairs_that_
     assert estimates.fnmr_at_fmr(0.2).high == pytest.approx(3 / 40)
 
 
+def test_folds_that_disagree_about_the_threshold_widen_the_accuracys_interval() -> None:
+    scores = listed(mates=2.0)
+    fold = np.tile(contiguous_folds(500), 2)
+    folds = fold_accuracy_at_midpoints(scores, fold)
+    wide, agreed = (
+        Estimates(scores).accuracy(dataclasses.replace(folds, thresholds=thresholds))
+        for thresholds in (np.linspace(0.5, 1.5, 10), np.ones(10))
+    )
+    overall = np.array([((scores.scores > t) == scores.mated).mean() for t in np.linspace(0.5, 1.5, 10)])
+    added = 9 / 10 * ((overall - overall.mean()) ** 2).sum()
+    p = folds.mean
+    assert wide.effective_trials is not None
+    assert agreed.effective_trials is not None
+    assert p * (1 - p) / wide.effective_trials == pytest.approx(p * (1 - p) / agreed.effective_trials + added)
+
+
 def test_an_accuracy_without_errors_is_a_bound() -> None:
     scores = listed(mates=30.0, people=100, pairs=60)
     fold = np.tile(contiguous_folds(60, 5), 2)
@@ -210,9 +226,12 @@ def test_a_draw_is_the_rates_of_pairs_really_repeated() -> None:
     np.testing.assert_allclose(samples.fnmr_at(np.array([0.2, 0.05])), fnmrs, atol=1e-9)
 
 
-def test_a_draw_with_failures_never_lets_them_match() -> None:
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_draw_with_failures_never_lets_them_match(kept: int) -> None:
+    """A quarter of the pairs failed, or all but a quarter: then misses prevail at every threshold."""
     scores = everyone(15, seed=4)
-    failing = changed(scores, np.where(np.arange(len(scores)) % 4 == 0, FAILED, scores.scores))
+    quarter = np.arange(len(scores)) % 4 == 0
+    failing = changed(scores, np.where(quarter != kept, FAILED, scores.scores))
     samples = Estimates(failing, draws=30, seed=7, strength=1.0).samples
     random, owner = np.random.default_rng(7), failing.probe_subject[failing.mated]
     other = ~failing.mated
@@ -313,8 +332,9 @@ def test_draws_are_fewer_for_very_many_pairs_and_the_method_says_how_many() -> N
     assert Estimates(listed(), draws=120).eer().method == "subject bootstrap, 120 draws"
 
 
-def test_fnmr_at_an_fmr_is_no_narrower_than_with_the_threshold_given() -> None:
-    estimates = Estimates(everyone(80))
+@pytest.mark.parametrize("mates", [3.0, 4.5, 6.0])
+def test_fnmr_at_an_fmr_is_no_narrower_than_with_the_threshold_given(mates: float) -> None:
+    estimates = Estimates(everyone(80, mates=mates, personal=0.3))
     free = estimates.fnmr_at_fmr(0.1)
     fixed = estimates.fnmr(estimates.rates.at_fmr(0.1).threshold)
     assert free.value == fixed.value

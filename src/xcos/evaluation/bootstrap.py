@@ -91,7 +91,10 @@ def _blocks(count: int) -> list[slice]:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """The binned pairs of as many samples of people, drawn with replacement."""
+    """The binned pairs of as many samples of people, drawn with replacement.
+
+    Sums are NumPy's own and not matrix products, whose last digits depend on the number of threads.
+    """
 
     mated: Floats
     """(draws, bins)."""
@@ -121,13 +124,13 @@ class Draws:
         areas = []
         for mated, others in self._rows():
             below = np.cumsum(others) - others / 2
-            areas.append(float(mated @ below) / (mated.sum() * others.sum()))
+            areas.append(float((mated * below).sum()) / (mated.sum() * others.sum()))
         return np.array(areas)
 
     def mean_cost(self, mated_cost: Reals, other_cost: Reals) -> Reals:
         """(draws,) mean of both kinds' mean costs, given the (bins,) cost of a pair in each bin."""
         costs = [
-            (mated @ mated_cost / mated.sum() + others @ other_cost / others.sum()) / 2
+            ((mated * mated_cost).sum() / mated.sum() + (others * other_cost).sum() / others.sum()) / 2
             for mated, others in self._rows()
         ]
         return np.array(costs)
@@ -156,7 +159,7 @@ def half_width(figures: Reals, weights: Floats, people: int) -> float:
     """
     freedom = people - 1.0
     if weights.size:
-        influence = (figures - figures.mean()) @ weights
+        influence = ((figures - figures.mean())[:, None] * weights).sum(axis=0)  # the same bytes on any number of threads
         kurtosis = float((influence**4).mean() / max((influence**2).mean() ** 2, 1e-300))
         freedom = min(freedom, 2 * people / max(kurtosis - 1, 1e-9))
     return student95(max(freedom, 1.0)) * float(figures.std(ddof=1))

@@ -186,6 +186,7 @@ class ErrorRates:
                     kind=kind,
                 )
             ordered = np.sort(scores.astype(precision, copy=False))
+            ordered += 0  # −0 becomes 0: they are equal, and which comes first would depend on the order given
             if np.isnan(ordered[-1]):
                 raise InvalidArgument(f"some {kind} scores are NaN; give −inf for pairs that could not be compared")
             freeze(self, **{name: ordered})
@@ -378,7 +379,7 @@ class ErrorRates:
         −∞ for a mated pair, or +∞ for a non-mated one, was certain and wrong: the cost is +∞. A calibration's ratios
         are limited.
         """
-        return (_mean_cost(-self.mated) + _mean_cost(self.non_mated)) / 2
+        return _half_cost(-self.mated) + _half_cost(self.non_mated)
 
     @cached_property
     def min_cllr(self) -> float:
@@ -419,7 +420,8 @@ def _exact(threshold: float, precision: np.dtype[np.floating]) -> np.floating:
 def _next(score: np.floating) -> np.floating:
     """The next number of its precision; NaN after +∞."""
     infinity = score.dtype.type(np.inf)
-    following: np.floating = np.nextafter(score, infinity) if score < infinity else score.dtype.type(np.nan)
+    with np.errstate(over="ignore"):  # +∞ follows the greatest number
+        following: np.floating = np.nextafter(score, infinity) if score < infinity else score.dtype.type(np.nan)
     return following
 
 
@@ -432,12 +434,11 @@ def _places(ordered: Scores, keys: Scores) -> int:
     return total
 
 
-def _mean_cost(scores: Scores) -> float:
-    """Mean of log2(1 + e^s)."""
-    total = 0.0
-    for start in range(0, len(scores), BLOCK):
-        total += float(np.logaddexp(0, scores[start : start + BLOCK].astype(np.float64)).sum())
-    return total / len(scores) / math.log(2)
+def _half_cost(scores: Scores) -> float:
+    """Half of the mean of log2(1 + e^s); divided before it is summed, so that huge ratios do not overflow."""
+    divisor = 2 * math.log(2) * len(scores)
+    blocks = (scores[start : start + BLOCK].astype(np.float64) for start in range(0, len(scores), BLOCK))
+    return sum(float((np.logaddexp(0, block) / divisor).sum()) for block in blocks)
 
 
 def _joined(curves: list[Curve]) -> Curve:

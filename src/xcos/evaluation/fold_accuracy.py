@@ -120,10 +120,12 @@ def disjoint_fold_accuracy(scores: ScoreSet, fold: Counts) -> FoldAccuracy:
 def midpoints(scores: NDArray[np.floating]) -> Reals:
     """Rising thresholds that divide ``scores`` by ``score > threshold`` in every way; failures are never above."""
     values = np.unique(scores).astype(np.float64)
-    between = values[:-1] / 2 + values[1:] / 2
-    # beside +∞, and between neighbouring numbers, the middle may be the upper one; the lower one divides as well
+    with np.errstate(invalid="ignore"):  # there is no middle of −∞ and +∞
+        between = values[:-1] / 2 + values[1:] / 2
+    # beside +∞, and between neighbouring numbers, it may be the upper one; the lower one divides as well
     between = np.where(between < values[1:], between, values[:-1])
-    below = [] if values[0] == -np.inf else [np.nextafter(values[0], -np.inf)]
+    with np.errstate(over="ignore"):  # −∞ precedes the least number
+        below = [] if values[0] == -np.inf else [np.nextafter(values[0], -np.inf)]
     return np.concatenate([below, between, values[-1:]])
 
 

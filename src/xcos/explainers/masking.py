@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar, get_args
 
 import numpy as np
@@ -59,6 +59,10 @@ class Side:
         """Height and width of the crop."""
         return self.face.template.height, self.face.template.width
 
+    def against(self, other: Templates) -> Side:
+        """The same photo with another one that stays."""
+        return replace(self, other=other)
+
     def score(self, templates: Templates) -> Reals:
         """``(n,)`` scores of templates of this photo with the photo that stays."""
         pair = (templates, self.other) if self.is_probe else (self.other, templates)
@@ -101,6 +105,11 @@ class Pair:
     def sides(self) -> tuple[Side, Side]:
         """Probe and reference."""
         return self.probe, self.reference
+
+    @property
+    def templates(self) -> tuple[Templates, Templates]:
+        """Of probe and reference, untouched, one each."""
+        return self.reference.other, self.probe.other
 
 
 PAIR_COST = Cost(forward=2)

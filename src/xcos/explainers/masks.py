@@ -16,6 +16,7 @@ from xcos.types import Floats, Maps, Reals
 
 SUMMED = 64  # masks added up at once
 LEAST_VARIANCE = 1e-12  # of a pixel over the masks; what is below is rounding
+LEAST_SPREAD = 1e-12  # of scores, relative to their size; likewise
 Integers = NDArray[np.int64]
 
 
@@ -111,7 +112,8 @@ def _enlarging(side: int, size: int) -> Floats:
     pixels = (side + 1) * cell_size(side, size)
     place = np.clip((np.arange(pixels) + 0.5) * side / pixels - 0.5, 0, side - 1)
     distance = np.abs(place[:, None] - np.arange(side))
-    return np.maximum(0, 1 - distance).astype(np.float32)
+    weights: Floats = np.maximum(0, 1 - distance).astype(np.float32)
+    return weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +181,7 @@ def kept_correlation(masks: Masks, values: Reals) -> Maps:
     covariance, mean, square = moments / count
     variance = square - mean**2
     spread = np.sqrt(np.maximum(variance, 0)) * values.std()
-    varies = (variance > LEAST_VARIANCE) & (values.std() > 0)
+    varies = (variance > LEAST_VARIANCE) & (values.std() > LEAST_SPREAD * np.abs(values).max())
     correlation: Maps = np.divide(covariance, spread, out=np.zeros_like(spread), where=varies)
     return correlation
 

@@ -11,7 +11,7 @@ from xcos.explainers.explanation import Cost, Explanation, Setting
 from xcos.explainers.masking import FILLS, PAIR_COST, Fill, Masks, Side, open_pair
 from xcos.explainers.masks import kept_correlation, random_grids, random_squares
 from xcos.explainers.matcher import Matcher
-from xcos.explainers.settings import pixels_of, require, require_one_of, settings_of
+from xcos.explainers.settings import pixels_of, require, require_chance, require_one_of, settings_of
 from xcos.types import AlignedFace, Maps, Reals
 
 FAMILY_OPTIONS = {"squares": ("squares", "side"), "grids": ("cells", "keep")}
@@ -43,7 +43,7 @@ class CorrRise:
     name: str = "corrrise"
 
     def __post_init__(self) -> None:
-        require(self.masks >= 2, f"want at least 2 masks, got {self.masks}")
+        require_chance(self.masks, self.seed)
         require(self.squares >= 1, f"want at least one square, got {self.squares}")
         require(0 < self.side < 1, f"the squares' side is a share of the crop between 0 and 1, got {self.side}")
         require(self.cells >= 2, f"want at least 2 × 2 cells, got {self.cells}")

@@ -11,7 +11,7 @@ from xcos.explainers.explanation import Cost, Explanation
 from xcos.explainers.masking import FILLS, PAIR_COST, Fill, Side, encoded, open_pair, require_template
 from xcos.explainers.masks import SmoothGrids, hidden_sum, random_shifts
 from xcos.explainers.matcher import Matcher
-from xcos.explainers.settings import require, require_one_of, settings_of
+from xcos.explainers.settings import require, require_chance, require_one_of, settings_of
 from xcos.types import AlignedFace, Maps, Reals, Templates
 
 Prior = Callable[[AlignedFace, int], Maps]
@@ -64,7 +64,7 @@ class Dise:
     name: str = "dise"
 
     def __post_init__(self) -> None:
-        require(self.masks >= 1, f"want at least one mask, got {self.masks}")
+        require_chance(self.masks, self.seed, least=1)
         require(self.cells >= 2, f"want at least 2 × 2 cells, got {self.cells}")
         most = self.cells**2 // 2
         require(1 <= self.elements <= most, f"want 1 to {most} hidden cells in a mask, got {self.elements}")
@@ -117,9 +117,7 @@ class Dise:
             f"a prior gives ({self.cells}, {self.cells}) finite weights ≥ 0, not all 0, got {prior.shape}",
         )
         chances = np.where(prior >= np.median(prior), prior, 0).ravel()
-        require(
-            np.count_nonzero(chances) >= self.elements,
-            f"the prior leaves {np.count_nonzero(chances)} cells, each mask hides {self.elements}",
-        )
+        left = int(np.count_nonzero(chances))
+        require(left >= self.elements, f"the prior leaves {left} cells, each mask hides {self.elements}")
         scaled: Reals = chances / chances.sum()
         return scaled

@@ -29,7 +29,7 @@ class RandomMap:
 
     def __post_init__(self) -> None:
         require(self.cells >= 0, f"want a number of cells, or 0 for pixels, got {self.cells}")
-        require(self.seed >= 0, f"a seed is a whole number ≥ 0, got {self.seed}")
+        require(self.seed >= 0, f"a seed is a whole number from 0, got {self.seed}")
 
     def explain(self, probe: AlignedFace, reference: AlignedFace) -> Explanation:
         """Maps by chance; the two passes of the score."""

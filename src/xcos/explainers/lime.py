@@ -11,7 +11,7 @@ from xcos.explainers.explanation import Cost, Explanation
 from xcos.explainers.masking import FILLS, PAIR_COST, Fill, Side, open_pair
 from xcos.explainers.masks import Integers, Parts
 from xcos.explainers.matcher import Matcher
-from xcos.explainers.settings import require, require_one_of, settings_of
+from xcos.explainers.settings import require, require_chance, require_one_of, settings_of
 from xcos.regions import cell_regions
 from xcos.types import AlignedFace, Maps, Reals
 
@@ -37,7 +37,7 @@ class Lime:
     name: str = "lime"
 
     def __post_init__(self) -> None:
-        require(self.masks >= 2, f"want at least 2 masks, got {self.masks}")
+        require_chance(self.masks, self.seed)
         require(self.width > 0, f"the kernel's width must be above 0, got {self.width}")
         require(self.ridge > 0, f"the ridge must be above 0, got {self.ridge}")
         require_one_of(self.fill, FILLS, "fill")

@@ -11,7 +11,7 @@ from xcos.explainers.explanation import Cost, Explanation
 from xcos.explainers.masking import FILLS, PAIR_COST, Fill, Side, open_pair
 from xcos.explainers.masks import kept_sum, random_grids
 from xcos.explainers.matcher import Matcher
-from xcos.explainers.settings import require, require_one_of, settings_of
+from xcos.explainers.settings import require, require_chance, require_one_of, settings_of
 from xcos.types import AlignedFace, Maps
 
 
@@ -36,7 +36,7 @@ class Rise:
     name: str = "rise"
 
     def __post_init__(self) -> None:
-        require(self.masks >= 2, f"want at least 2 masks, got {self.masks}")
+        require_chance(self.masks, self.seed)
         require(self.cells >= 2, f"want at least 2 × 2 cells, got {self.cells}")
         require(0 < self.keep < 1, f"the share of cells kept must lie between 0 and 1, got {self.keep}")
         require_one_of(self.coverage, ("sampled", "expected"), "coverage")

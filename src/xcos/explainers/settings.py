@@ -36,6 +36,12 @@ def require(holds: bool, message: str) -> None:
         raise InvalidArgument(message)
 
 
+def require_chance(masks: int, seed: int, *, least: int = 2) -> None:
+    """Raises :class:`InvalidArgument` unless there can be so many masks from this seed."""
+    require(masks >= least, f"want at least {least} masks, got {masks}")
+    require(seed >= 0, f"a seed is a whole number from 0, got {seed}")
+
+
 def require_one_of(value: str, allowed: tuple[str, ...], what: str) -> None:
     """Raises :class:`InvalidArgument` unless ``value`` is one of ``allowed``."""
     require(value in allowed, f"{what} must be one of {', '.join(allowed)}, got {value!r}")

@@ -62,6 +62,10 @@ class Canvas:
         """A line through the points."""
         self._draw.line([self._at(*point) for point in points], fill=color, width=self._line(width))
 
+    def dot(self, x: float, y: float, radius: float, fill: Color) -> None:
+        """A filled circle."""
+        self._draw.circle(self._at(x, y), radius * self._scale, fill=fill)
+
     def area(self, points: Sequence[tuple[float, float]], fill: Color) -> None:
         """A filled polygon."""
         self._draw.polygon([self._at(*point) for point in points], fill=fill)

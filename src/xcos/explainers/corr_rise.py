@@ -14,7 +14,9 @@ from xcos.explainers.matcher import Matcher
 from xcos.explainers.settings import pixels_of, require, require_chance, require_one_of, settings_of
 from xcos.types import AlignedFace, Maps, Reals
 
-FAMILY_OPTIONS = {"squares": ("squares", "side"), "grids": ("cells", "keep")}
+Family = Literal["squares", "grids"]
+Statistic = Literal["rank", "pearson"]
+FAMILY_OPTIONS: dict[Family, tuple[str, str]] = {"squares": ("squares", "side"), "grids": ("cells", "keep")}
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class CorrRise:
 
     matcher: Matcher
     masks: int = 1000
-    family: Literal["squares", "grids"] = "squares"
-    statistic: Literal["rank", "pearson"] = "rank"
+    family: Family = "squares"
+    statistic: Statistic = "rank"
     squares: int = 3
     side: float = 30 / 112
     cells: int = 12

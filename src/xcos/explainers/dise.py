@@ -81,7 +81,10 @@ class Dise:
             for side, untouched in zip(pair.sides, pair.templates, strict=True)
         )
         cost = PAIR_COST + Cost(len(strangers) + 2 * self.masks)
-        settings = settings_of(self) | {"prior": self.prior.__name__, "non_mates": len(strangers)}
+        settings = settings_of(self) | {
+            "prior": getattr(self.prior, "__name__", repr(self.prior)),
+            "non_mates": len(strangers),
+        }
         return Explanation(self.name, one, other, pair.score, cost, settings)
 
     def _map(self, opponents: list[Side], untouched: Templates) -> Maps:

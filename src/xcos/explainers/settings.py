@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING
+from dataclasses import fields, is_dataclass
 
 from xcos.errors import InvalidArgument
 from xcos.explainers.explanation import Setting
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 NO_OPTIONS = ("matcher", "name")
 
 
-def settings_of(explainer: DataclassInstance) -> dict[str, Setting]:
-    """Every option of an explainer that is a text or number, by its name: none can be forgotten."""
+def settings_of(explainer: object) -> dict[str, Setting]:
+    """Every option of an explainer that is a text or number, by its name: none can be forgotten.
+
+    Options are the fields of its dataclass; of another object nothing is known.
+    """
+    if not is_dataclass(explainer):
+        return {}
     options = ((field.name, getattr(explainer, field.name)) for field in fields(explainer))
     return {
         name: value for name, value in options if name not in NO_OPTIONS and isinstance(value, str | int | float | bool)

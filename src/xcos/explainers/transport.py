@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from xcos.comparators.transport import TransportWeighted
+from xcos.comparators.transport import Marginals, TransportWeighted
 from xcos.explainers.cells import cell_explanation
 from xcos.explainers.explanation import Explanation
 from xcos.explainers.masking import Pair, open_pair
@@ -25,21 +25,26 @@ class Transport:
     """
 
     matcher: Matcher
-    transport: TransportWeighted = field(default_factory=TransportWeighted)
+    marginals: Marginals = "apc"
+    epsilon: float = 0.05
+    iterations: int = 100
+    stop: float = 0.1
     name: str = "transport"
+
+    def __post_init__(self) -> None:
+        self.comparator  # noqa: B018  options that cannot be are refused when they are given
+
+    @property
+    def comparator(self) -> TransportWeighted:
+        """Whose score the cells sum to."""
+        return TransportWeighted(self.marginals, self.epsilon, self.iterations, self.stop)
 
     def explain(self, probe: AlignedFace, reference: AlignedFace) -> Explanation:
         """Maps whose cells sum to the transport sum; two passes."""
         pair = open_pair(self.matcher, probe, reference)
         flow = self._flow(pair)
-        settings = settings_of(self.transport)
-        return cell_explanation(
-            self.name,
-            pair,
-            flow.contributions.sum(axis=(2, 3)),
-            flow.contributions.sum(axis=(0, 1)),
-            settings,
-        )
+        probe_cells, reference_cells = flow.contributions.sum(axis=(2, 3)), flow.contributions.sum(axis=(0, 1))
+        return cell_explanation(self.name, pair, probe_cells, reference_cells, settings_of(self))
 
     def flow(self, probe: AlignedFace, reference: AlignedFace) -> CellFlow:
         """Where the mass of each of the probe's cells goes; two passes."""
@@ -47,7 +52,7 @@ class Transport:
 
     def _flow(self, pair: Pair) -> CellFlow:
         grids = [each.grids for each in pair.templates]
-        flow = self.transport.flow(*grids)
+        flow = self.comparator.flow(*grids)
         shape = *grids[0].shape[1:3], *grids[1].shape[1:3]
         return CellFlow(flow.plan[0].reshape(shape), flow.cosines[0].reshape(shape))
 
@@ -69,9 +74,22 @@ class CellFlow:
         """``(rows, cols, rows, cols)``: what each move adds to the transport sum."""
         return self.plan * self.cosines
 
-    def strongest(self, count: int) -> list[Move]:
-        """The moves that add most, strongest first."""
-        order = np.argsort(-self.contributions, axis=None, kind="stable")[:count]
+    @property
+    def staying(self) -> float:
+        """Share of the mass that goes to the cell of the same row and column."""
+        rows, cols = (min(self.plan.shape[axis], self.plan.shape[axis + 2]) for axis in (0, 1))
+        stays = sum(float(self.plan[row, col, row, col]) for row in range(rows) for col in range(cols))
+        total = float(self.plan.sum())
+        return stays / total if total > 0 else 0.0
+
+    def strongest(self, count: int, *, leaving: bool = False) -> list[Move]:
+        """The moves that add most, strongest first; with ``leaving`` only those to another row or column."""
+        adds = self.contributions.copy()
+        if leaving:
+            a, b, c, d = np.indices(adds.shape)
+            adds[(a == c) & (b == d)] = -np.inf
+        order = np.argsort(-adds, axis=None, kind="stable")
+        order = order[np.isfinite(adds.ravel()[order])][:count]
         places = np.stack(np.unravel_index(order, self.plan.shape), axis=1).tolist()
         return [
             Move((a, b), (c, d), float(self.plan[a, b, c, d]), float(self.cosines[a, b, c, d])) for a, b, c, d in places

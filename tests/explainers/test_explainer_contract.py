@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from explainers.toys import TEMPLATE, Counting, WeightedSum, noise
+from explainers.toys import SIDE, TEMPLATE, Counting, WeightedSum, noise
 
 from xcos.catalog import EXPLAINERS, build_explainer
 from xcos.compare import TrustWeighted
@@ -19,7 +19,7 @@ from xcos.explainers.explanation import Cost, Explainer, Explanation
 from xcos.explainers.matcher import GridMatcher, Matcher, VectorMatcher
 from xcos.explainers.own_maps import OwnMaps
 from xcos.testing import FAKE_CARD, ContractBroken, FakeEmbedder, check_explainer
-from xcos.types import AlignedFace, Crops, Maps, Templates
+from xcos.types import AlignedFace, Crops, CropTemplate, Face, Maps, Templates
 from xcos.weights import WeightCard
 
 CARD = replace(FAKE_CARD, template=TEMPLATE)
@@ -65,6 +65,23 @@ def test_methods_that_need_only_scores_work_on_any_matcher(name: str, embedder: 
 def test_methods_that_show_cells_refuse_a_matcher_without(name: str, embedder: CountingEmbedder) -> None:
     with pytest.raises(InvalidArgument, match=rf"method {name} .* vector has none"):
         EXPLAINERS[name](VectorMatcher(embedder))
+
+
+WIDE = CropTemplate("toy_wide", 40, SIDE, TEMPLATE.points)
+
+
+def wide(seed: int) -> AlignedFace:
+    """A crop wider than high."""
+    crop = np.random.default_rng(seed).integers(1, 256, (SIDE, 40, 3)).astype(np.uint8)
+    whole = Face(np.array([0.0, 0.0, 40, SIDE]), WIDE.points, 1.0)
+    return AlignedFace(crop, whole, WIDE, np.eye(2, 3), 0.0, 0.0)
+
+
+@pytest.mark.parametrize("name", EXPLAINERS)
+def test_crops_need_not_be_square(name: str, embedder: CountingEmbedder) -> None:
+    card = replace(CARD, template=WIDE)
+    found = EXPLAINERS[name](GridMatcher(replace(embedder, card=card), TrustWeighted())).explain(wide(1), wide(2))
+    assert found.probe.shape == found.reference.shape == (SIDE, 40)
 
 
 # Names and options

@@ -39,8 +39,7 @@ def run(options: argparse.Namespace) -> int:
     if options.picture:
         require_output(options.picture, (".png",), [options.probe, options.reference, *component_files(options)])
     matcher = build_matcher(embedder=options.embedder, comparator=options.comparator, model=options.model)
-    if options.method == "centered" and "threshold" not in given:
-        given["threshold"] = repr(verifier_of(options).calibration.threshold(options.fmr).value)
+    given |= _threshold(options, given)
     build_explainer(options.method, matcher, given)  # an impossible request is refused before any work
     detector = build_detector(options.detector, matcher.template)
     with without_decoder_chatter():
@@ -77,6 +76,18 @@ def _method_options(options: argparse.Namespace) -> dict[str, str]:
             raise InvalidArgument(f"the option {name} is given twice")
         given[name] = value
     return given
+
+
+def _threshold(options: argparse.Namespace, given: dict[str, str]) -> dict[str, str]:
+    """What ``centered`` explains: the threshold of the calibration at the rate asked for, unless it is given."""
+    asked = ["--fmr"] * (options.fmr is not None) + ["--calibration"] * bool(options.calibration)
+    if options.method != "centered" or "threshold" in given:
+        if asked:
+            why = "--option threshold says it already" if "threshold" in given else f"{options.method} explains none"
+            raise InvalidArgument(f"{' and '.join(asked)} would say which threshold is explained, but {why}")
+        return {}
+    calibration = verifier_of(options).calibration
+    return {"threshold": repr(calibration.threshold(1e-3 if options.fmr is None else options.fmr).value)}
 
 
 def _locate(extractor: Extractor, photo: Photo, face: FaceChoice | None, side: Side) -> Sample:

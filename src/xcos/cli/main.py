@@ -127,7 +127,9 @@ def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     command.add_argument("--pairs", metavar="LIST.csv", help="columns probe,reference[,mated]; paths from its folder")
     command.add_argument("--out", metavar="SCORES.csv", help="where the results of --pairs go")
-    _add_components(command)
+    models = _add_components(command)
+    models.add_argument("--calibration", default="", metavar="CARD.json", help="of your own embedder and comparator")
+    models.add_argument("--vector-calibration", default="", metavar="CARD.json", help="of your own embedder's vector")
 
     def run(options: argparse.Namespace) -> int:
         from xcos.cli import verify
@@ -148,7 +150,7 @@ def _add_face_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument("--reference-face", type=_face, metavar="FACE", help="the same for the reference alone")
 
 
-def _add_components(command: argparse.ArgumentParser) -> None:
+def _add_components(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     models = command.add_argument_group("components")
     models.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
     models.add_argument(
@@ -159,9 +161,8 @@ def _add_components(command: argparse.ArgumentParser) -> None:
     models.add_argument(
         "--comparator", default="", help="trust (default of xcos-dlib-7x7), norm (of the others), uniform"
     )
-    models.add_argument("--calibration", default="", metavar="CARD.json", help="of your own embedder and comparator")
-    models.add_argument("--vector-calibration", default="", metavar="CARD.json", help="of your own embedder's vector")
     models.add_argument("--model", default="", metavar="FOLDER", help="all but the detector, as 'xcos plug' wrote them")
+    return models
 
 
 def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -174,11 +175,14 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("probe", help="photo (JPEG, PNG, WebP, BMP, TIFF)")
     command.add_argument("reference", help="photo to compare it with")
     command.add_argument(
-        "--method", default="own", metavar="NAME", help="own (default), corrrise, lime, transport, ..."
+        "--method",
+        default="own",
+        metavar="NAME",
+        help="own (default), corrrise, lime and more; an unknown name lists all",
     )
     command.add_argument("--seed", type=int, metavar="N", help="of methods with chance (default 0)")
     command.add_argument(
-        "--budget", type=int, metavar="MASKS", help="masked copies of each photo, where they are drawn"
+        "--budget", type=int, metavar="MASKS", help="masked copies of each photo, for methods that draw them by chance"
     )
     command.add_argument(
         "--option",
@@ -187,19 +191,19 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="NAME=VALUE",
         help="another option of the method; may be repeated",
     )
-    command.add_argument(
-        "--fmr", type=float, default=1e-3, help="rate of the threshold that 'centered' explains (default 0.001)"
-    )
+    more = "false match rate of the threshold that 'centered' explains (default 0.001)"
+    command.add_argument("--fmr", type=float, help=more)
     _add_face_choices(command)
     command.add_argument("--picture", metavar="FILE.png", help="write both photos with their maps as a picture")
-    _add_components(command)
+    models = _add_components(command)
+    models.add_argument("--calibration", default="", metavar="CARD.json", help="whose threshold 'centered' explains")
 
     def run(options: argparse.Namespace) -> int:
         from xcos.cli import explain
 
         return explain.run(options)
 
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, vector_calibration="")
 
 
 def _face(value: str) -> FaceChoice:

@@ -131,8 +131,9 @@ def _outline(picture: Reals, area: Area, scale: float, *, dashed: bool) -> None:
     edge = np.zeros_like(area)
     edge[:, 1:] |= area[:, 1:] != area[:, :-1]
     edge[1:] |= area[1:] != area[:-1]
-    picture[_thick(edge, round(1.4 * scale))] = PAPER
-    line = _thick(edge, round(0.6 * scale))
+    reach = int(0.6 * scale)
+    picture[_thick(edge, reach + max(1, round(0.7 * scale)))] = PAPER
+    line = _thick(edge, reach)
     if dashed:
         rows, cols = np.mgrid[: area.shape[0], : area.shape[1]]
         length = max(2, round(5 * scale))

@@ -30,6 +30,7 @@ GREY = 128
 Kept = NDArray[np.bool_] | NDArray[np.float32]
 """``(b, H, W)``: True or 1 where the photo stays, False or 0 where it is hidden."""
 T = TypeVar("T")
+N = TypeVar("N", np.uint8, np.float32)
 
 
 class Masks(Protocol):
@@ -166,13 +167,24 @@ class _Cover:
     """Puts a fill over the hidden part of a crop; between the two a mask mixes, rounded to the nearest value."""
 
     def __init__(self, crop: Pixels, fill: Pixels) -> None:
-        self._crop, self._fill = crop, fill
-        self._difference = crop.astype(np.float32) - fill
-        self._base = fill + np.float32(0.5)
+        self._fill, self._step = fill, crop - fill  # modulo 256, where fill + step is the crop again
+        self._base, self._difference = fill + np.float32(0.5), crop.astype(np.float32) - fill
 
     def __call__(self, kept: Kept) -> Crops:
         if kept.dtype == np.bool_:
-            return np.where(kept[..., None], self._crop, self._fill)
-        mixed = kept[..., None] * self._difference
+            shown = _in_three_channels(kept.view(np.uint8))
+            shown *= self._step
+            shown += self._fill
+            return shown
+        mixed = _in_three_channels(kept.astype(np.float32, copy=False))
+        mixed *= self._difference
         mixed += self._base
         return mixed.astype(np.uint8)
+
+
+def _in_three_channels(values: NDArray[N]) -> NDArray[N]:
+    """``(b, H, W, 3)`` of ``(b, H, W)``, in memory of its own: a product with a crop then runs without strides of 0."""
+    channels = np.empty((*values.shape, 3), values.dtype)
+    for channel in range(3):
+        channels[..., channel] = values
+    return channels

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
 
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 from xcos.errors import InvalidArgument
 from xcos.explainers.masking import Kept, Masks
 from xcos.explainers.smoothing import bumps
+from xcos.extractor import usable_cores
 from xcos.types import Floats, Maps, Reals
 
 SUMMED = 64  # masks added up at once
-LEAST_VARIANCE = 1e-12  # of a pixel over the masks; what is below is rounding
+LEAST_VARIANCE = 1e-6  # of a pixel over the masks: what varies by less than a thousandth is kept alike
 LEAST_SPREAD = 1e-12  # of scores, relative to their size; likewise
 Integers = NDArray[np.int64]
 
@@ -159,13 +161,13 @@ class Parts:
 
 
 def kept_sum(masks: Masks, weights: Reals) -> Maps:
-    """``(H, W)``: Σ weight · kept over all masks, weights ``(n,)``."""
-    return _total(np.tensordot(weights[part], kept, 1) for part, kept in _blocks(masks))
+    """``(H, W)``: Σ weight · kept over all masks, weights ``(n,)``; in single precision within blocks of masks."""
+    return _summed(masks, lambda part, kept: _weighted(weights[part], kept))
 
 
 def hidden_sum(masks: Masks, weights: Reals) -> Maps:
-    """``(H, W)``: Σ weight · (1 − kept) over all masks."""
-    return _total(np.tensordot(weights[part], 1 - kept, 1) for part, kept in _blocks(masks))
+    """``(H, W)``: Σ weight · (1 − kept) over all masks; 0 exactly where none hides."""
+    return _summed(masks, lambda part, kept: _weighted(weights[part], 1 - kept))
 
 
 def kept_correlation(masks: Masks, values: Reals) -> Maps:
@@ -173,12 +175,13 @@ def kept_correlation(masks: Masks, values: Reals) -> Maps:
 
     0 where a pixel is kept alike in all masks, and everywhere if all values are the same.
     """
-    count, centered = len(masks), values - values.mean()
-    moments = _total(
-        np.stack([np.tensordot(centered[part], kept, 1), kept.sum(axis=0), (kept**2).sum(axis=0)])
-        for part, kept in _blocks(masks)
-    )
-    covariance, mean, square = moments / count
+    centered = values - values.mean()
+    rows = np.stack([centered, np.ones_like(centered)])
+
+    def moments(part: slice, kept: Floats) -> Reals:
+        return np.concatenate([_weighted(rows[:, part], kept), _weighted(rows[1:, part], kept**2)])
+
+    covariance, mean, square = _summed(masks, moments) / len(masks)
     variance = square - mean**2
     spread = np.sqrt(np.maximum(variance, 0)) * values.std()
     varies = (variance > LEAST_VARIANCE) & (values.std() > LEAST_SPREAD * np.abs(values).max())
@@ -186,11 +189,17 @@ def kept_correlation(masks: Masks, values: Reals) -> Maps:
     return correlation
 
 
-def _blocks(masks: Masks) -> Iterator[tuple[slice, Reals]]:
-    for start in range(0, len(masks), SUMMED):
+def _weighted(weights: Reals, kept: Floats) -> Reals:
+    """(…, H, W): the sum of (b, H, W) under weights (…, b)."""
+    return np.tensordot(weights.astype(np.float32), kept, 1).astype(np.float64)
+
+
+def _summed(masks: Masks, part_of: Callable[[slice, Floats], Reals]) -> Reals:
+    """The sum over blocks of masks, which the cores make side by side; always added up in the same order."""
+
+    def block(start: int) -> Reals:
         stop = min(start + SUMMED, len(masks))
-        yield slice(start, stop), masks.kept(start, stop).astype(np.float64)
+        return part_of(slice(start, stop), masks.kept(start, stop).astype(np.float32))
 
-
-def _total(parts: Iterable[Reals]) -> Reals:
-    return reduce(np.add, parts)
+    with ThreadPoolExecutor(usable_cores(), "xcos") as pool:
+        return reduce(np.add, pool.map(block, range(0, len(masks), SUMMED)))

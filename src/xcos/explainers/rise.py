@@ -57,9 +57,8 @@ class Rise:
             generator=np.random.default_rng(self.seed),
         )
         scores = side.scores(masks, self.fill)
-        total = kept_sum(masks, scores)
-        mean = float(scores.mean())
-        if self.coverage == "expected":
-            return total / (self.masks * self.keep) - mean
+        above = kept_sum(masks, scores - scores.mean())
         covered = kept_sum(masks, np.ones(self.masks))
-        return np.divide(total, covered, out=np.full_like(total, mean), where=covered > 0) - mean
+        if self.coverage == "expected":
+            return (above + scores.mean() * covered) / (self.masks * self.keep) - scores.mean()
+        return np.divide(above, covered, out=np.zeros_like(above), where=covered > 0)

@@ -3,9 +3,9 @@
     python benchmarks/explainers_speed.py [--masks 1000] [--rounds 3] [--all]
 
 Rounds of: as many plain forward passes of the embedded model as there are masks for the two photos of a pair, from
-crops that are ready in memory, in blocks of eight on all cores; and CorrRISE of the pair, with its masks made, laid over
-the photos, scored and correlated. Printed is the median of the rounds' ratios for both mask families, of wall time and
-of processor time. With --all one explanation of each method follows, with the passes it took.
+crops that are ready in memory, in blocks of eight on all cores; and CorrRISE of the pair, with its masks made, laid
+over the photos, scored and correlated. Printed is the median of the rounds' ratios for both mask families, of wall time
+and of processor time. With --all one explanation of each method follows, with the passes it took.
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ class Rise:
         scores = side.scores(masks, self.fill)
         above = kept_sum(masks, scores - scores.mean())
         covered = kept_sum(masks, np.ones(self.masks))
+        mean = float(scores.mean())
         if self.coverage == "expected":
-            return (above + scores.mean() * covered) / (self.masks * self.keep) - scores.mean()
+            return (above + mean * covered) / (self.masks * self.keep) - mean
         return np.divide(above, covered, out=np.zeros_like(above), where=covered > 0)

@@ -20,7 +20,7 @@ from PIL import Image
 from xcos.catalog import DATA
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 GUIDE = ROOT / "docs" / "training.md"
 """Run from top to bottom: its blocks need the ones before them."""
 
@@ -33,7 +33,8 @@ def blocks(language: str) -> list[tuple[str, str]]:
             continue
         pattern = rf"^```{language}\n(.*?)^```$"
         for number, match in enumerate(re.finditer(pattern, document.read_text("utf-8"), re.M | re.S)):
-            found.append((f"{document.name}-{number}", match[1]))
+            inside = "" if document.parent in (ROOT, ROOT / "docs") else f"{document.parent.name}/"
+            found.append((f"{inside}{document.name}-{number}", match[1]))
     return found
 
 
@@ -143,7 +144,7 @@ def test_there_are_examples_to_run() -> None:
     assert len(blocks("console")) >= 3
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text("utf-8")):
         assert (document.parent / target).exists(), target

@@ -17,10 +17,10 @@ ROWS = (
     {"version", "errors", "types"},
     {"interfaces", "images", "alignment", "faces", "compare", "calibration", "quality", "weights", "regions"}
     | {"files", "feature_store", "onnx_runtime", "occluders", "pickled_pairs", "tables", "intervals"},
-    {"extractor", "verification"},
-    {"draw", "report", "verifier", "testing"},
+    {"extractor", "verification", "canvas"},
+    {"draw", "report", "verifier"},
     {"pairs", "detectors", "embedders", "comparators"},
-    {"catalog", "models", "evaluation", "explainers"},
+    {"catalog", "models", "evaluation", "explainers", "testing"},
     {"training"},
     {"cli", "__main__"},
 )

@@ -313,6 +313,23 @@ def test_verify_scores_with_the_head_of_the_folder(
     assert shown["score"] == pytest.approx(float((similarity * attention).sum()), abs=1e-6)
 
 
+def test_explain_shows_the_head_of_the_folder(
+    folder: Path, photos: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*photos, "--model", str(folder), "--detector", "whole-image", "--json"]
+    assert main(["verify", *words]) in (0, 1, 3)
+    verified = json.loads(capsys.readouterr().out)
+    assert main(["explain", *words]) == 0
+    explained = json.loads(capsys.readouterr().out)
+    assert explained["score"] == pytest.approx(verified["score"], abs=1e-6)
+    assert explained["settings"] == {"rows": ROWS, "cols": COLS}
+    cells = np.array(explained["maps"]["probe"])[SIDE // 2 :: SIDE, SIDE // 2 :: SIDE]
+    assert np.allclose(cells, verified["maps"]["contribution"], atol=1e-6)
+    assert main(["explain", *words, "--method", "centered", "--fmr", "0.01"]) == 0
+    threshold = read_model(folder).calibration.threshold(0.01).value
+    assert json.loads(capsys.readouterr().out)["settings"]["threshold"] == threshold
+
+
 def test_a_verifier_of_a_folder_is_that_of_its_parts(folder: Path, photos: list[str]) -> None:
     verifier = build_verifier(model=folder, detector="whole-image")
     result = verifier.verify(*(read_image(path) for path in photos), fmr=0.01)

@@ -7,32 +7,36 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xcos.errors import MissingPackage
+from xcos.canvas import (
+    BLUE,
+    BLUES,
+    GRAY,
+    GREENS,
+    GRID,
+    INK,
+    LINE,
+    ORANGE,
+    PAPER,
+    SOFT,
+    SOFT_BLUE,
+    SOFT_ORANGE,
+    Canvas,
+    Color,
+    Shade,
+    diverging,
+    readable_on,
+    sequential,
+)
 from xcos.types import Maps, Pixels, Reals, Sample
 
 if TYPE_CHECKING:
-    from PIL.ImageFont import FreeTypeFont
-
     from xcos.verification import Verification
 
-Color = tuple[int, int, int]
-Shade = Callable[[float], Color]
-
-INK, SOFT, LINE, PAPER, BLACK = (26, 32, 38), (96, 106, 116), (206, 212, 218), (255, 255, 255), (0, 0, 0)
-GRID = (235, 238, 240)
-# Okabe and Ito's palette: told apart by people with any of the common colour vision deficiencies.
-BLUE, ORANGE, GRAY = (0, 114, 178), (213, 94, 0), (110, 116, 122)
-SOFT_BLUE, SOFT_ORANGE = (204, 227, 240), (248, 223, 204)
 OUTCOMES: dict[str, tuple[str, Color]] = {
     "match": ("MATCH", BLUE),
     "non_match": ("NON-MATCH", ORANGE),
     "inconclusive": ("INCONCLUSIVE", GRAY),
 }
-# ColorBrewer's PuOr (orange to purple, for values about a middle), Blues and Greens (for amounts).
-ORANGE_TO_PURPLE = ("b35806", "e08214", "fdb863", "fee0b6", "f7f7f7", "d8daeb", "b2abd2", "8073ac", "542788")
-BLUES = ("f7fbff", "deebf7", "c6dbef", "9ecae1", "6baed6", "4292c6", "2171b5", "08519c", "08306b")
-GREENS = ("f7fcf5", "e5f5e0", "c7e9c0", "a1d99b", "74c476", "41ab5d", "238b45", "006d2c", "00441b")
-
 WIDTH, HEIGHT, MARGIN, PANEL, GAP = 1180, 660, 28, 208, 21
 
 
@@ -41,7 +45,7 @@ def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
 
     (H, W, 3) RGB, ``1180 · scale`` pixels wide.
     """
-    canvas = _Canvas(scale)
+    canvas = Canvas(WIDTH, HEIGHT, scale)
     _headline(canvas, result)
     top = 138
     comparison, threshold = result.comparison, result.decision.threshold.value
@@ -58,7 +62,7 @@ def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
         top,
         "Similarity of each cell",
         comparison.similarity,
-        _diverging(low, threshold, 1.0),
+        diverging(low, threshold, 1.0),
         ((low, f"{low:.2f}"), (threshold, f"{threshold:.2f} threshold"), (1.0, "1")),
     )
     most = float(comparison.attention.max())
@@ -68,7 +72,7 @@ def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
         top,
         "Attention: weight of each cell",
         comparison.attention,
-        _sequential(BLUES, 0, most),
+        sequential(BLUES, 0, most),
         ((0, "0"), (most, f"{most:.3f}")),
     )
     least, most = min(0.0, float(comparison.contribution.min())), max(0.0, float(comparison.contribution.max()))
@@ -78,7 +82,7 @@ def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
         top,
         f"Contribution: sums to {result.score:.4f}",
         comparison.contribution,
-        _sequential(GREENS, least, most),
+        sequential(GREENS, least, most),
         ((least, f"{least:.3f}" if least else "0"), (most, f"{most:.3f}")),
     )
     _score_scale(canvas, result, top + PANEL + 94)
@@ -86,68 +90,7 @@ def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
     return canvas.pixels()
 
 
-class _Canvas:
-    """Pillow with coordinates that do not depend on the resolution."""
-
-    def __init__(self, scale: float) -> None:
-        from PIL import Image as pil
-        from PIL import ImageDraw
-
-        self._pil, self._scale = pil, scale
-        self._picture = pil.new("RGB", (round(WIDTH * scale), round(HEIGHT * scale)), PAPER)
-        self._draw = ImageDraw.Draw(self._picture)
-        self._fonts: dict[float, FreeTypeFont] = {}
-
-    def pixels(self) -> Pixels:
-        return np.asarray(self._picture)
-
-    def text(self, x: float, y: float, words: str, size: float = 13, color: Color = INK, anchor: str = "ls") -> None:
-        self._draw.text(self._at(x, y), _drawable(words), fill=color, font=self._font(size), anchor=anchor)
-
-    def text_width(self, words: str, size: float) -> float:
-        return self._draw.textlength(_drawable(words), font=self._font(size)) / self._scale
-
-    def box(
-        self, x: float, y: float, width: float, height: float, fill: Color | None, edge: Color | None = None
-    ) -> None:
-        (left, top), (right, bottom) = self._at(x, y), self._at(x + width, y + height)
-        self._draw.rectangle((left, top, right - 1, bottom - 1), fill=fill, outline=edge, width=self._line(1))
-
-    def line(self, points: Sequence[tuple[float, float]], color: Color, width: float = 1) -> None:
-        self._draw.line([self._at(*point) for point in points], fill=color, width=self._line(width))
-
-    def area(self, points: Sequence[tuple[float, float]], fill: Color) -> None:
-        self._draw.polygon([self._at(*point) for point in points], fill=fill)
-
-    def image(self, x: float, y: float, width: float, height: float, pixels: Pixels) -> None:
-        size = (round(width * self._scale), round(height * self._scale))
-        picture = self._pil.fromarray(np.ascontiguousarray(pixels)).resize(size, self._pil.Resampling.BICUBIC)
-        left, top = self._at(x, y)
-        self._picture.paste(picture, (round(left), round(top)))
-
-    def _at(self, x: float, y: float) -> tuple[float, float]:
-        return x * self._scale, y * self._scale
-
-    def _line(self, width: float) -> int:
-        return max(1, round(width * self._scale))
-
-    def _font(self, size: float) -> FreeTypeFont:
-        if size not in self._fonts:
-            from PIL import ImageFont
-
-            font = ImageFont.load_default(size * self._scale)
-            if isinstance(font, ImageFont.ImageFont):
-                raise MissingPackage("Pillow was built without FreeType, which drawing needs; install its wheel")
-            self._fonts[size] = font
-        return self._fonts[size]
-
-
-def _drawable(words: str) -> str:
-    """Pillow's own font has the printable ASCII characters and few others; what it lacks becomes a question mark."""
-    return "".join(char if " " <= char <= "~" or char in "·…°" else "?" for char in words)
-
-
-def _headline(canvas: _Canvas, result: Verification) -> None:
+def _headline(canvas: Canvas, result: Verification) -> None:
     decision, threshold = result.decision, result.decision.threshold
     label, color = OUTCOMES[decision.outcome]
     width = canvas.text_width(label, 24) + 36
@@ -167,7 +110,7 @@ def _headline(canvas: _Canvas, result: Verification) -> None:
         canvas.text(MARGIN, 92 + 18 * row, words, 13, INK)
 
 
-def _doubts(canvas: _Canvas, result: Verification) -> list[str]:
+def _doubts(canvas: Canvas, result: Verification) -> list[str]:
     """The reasons in at most two lines; what does not fit is counted, and stands in the report."""
     messages = [reason.message for reason in result.decision.reasons]
     lines = [_fitted(canvas, message) for message in messages[:2]]
@@ -176,14 +119,14 @@ def _doubts(canvas: _Canvas, result: Verification) -> list[str]:
     return lines
 
 
-def _fitted(canvas: _Canvas, words: str, end: str = "") -> str:
+def _fitted(canvas: Canvas, words: str, end: str = "") -> str:
     """``words`` and ``end`` in one line; where they are too long, ``words`` are cut."""
     while canvas.text_width(words + end, 13) > WIDTH - 2 * MARGIN:
         words = words[:-5].rstrip() + " …"
     return words + end
 
 
-def _crop(canvas: _Canvas, x: float, y: float, title: str, sample: Sample, cells: tuple[int, ...]) -> None:
+def _crop(canvas: Canvas, x: float, y: float, title: str, sample: Sample, cells: tuple[int, ...]) -> None:
     """The crop in the square of the maps beside it, so that cells line up; one that is not square is stretched."""
     canvas.text(x, y - 8, title, 14)
     canvas.image(x, y, PANEL, PANEL, sample.face.crop)
@@ -202,7 +145,7 @@ def _crop(canvas: _Canvas, x: float, y: float, title: str, sample: Sample, cells
 
 
 def _map(
-    canvas: _Canvas,
+    canvas: Canvas,
     x: float,
     y: float,
     title: str,
@@ -219,7 +162,7 @@ def _map(
         canvas.box(x + col * wide, y + row * tall, wide, tall, color)
         if size >= 6:
             middle = x + (col + 0.5) * wide, y + (row + 0.5) * tall
-            canvas.text(*middle, _short(float(value)), size, _readable_on(color), "mm")
+            canvas.text(*middle, _short(float(value)), size, readable_on(color), "mm")
     canvas.box(x, y, PANEL, PANEL, None, LINE)
     _color_bar(canvas, x, y + PANEL + 8, shade, ticks)
 
@@ -229,7 +172,7 @@ def _short(value: float) -> str:
     return text.replace("0.", ".", 1) if abs(value) < 1 and value != 0 else text
 
 
-def _color_bar(canvas: _Canvas, x: float, y: float, shade: Shade, ticks: Sequence[tuple[float, str]]) -> None:
+def _color_bar(canvas: Canvas, x: float, y: float, shade: Shade, ticks: Sequence[tuple[float, str]]) -> None:
     """Ticks at even distances, so that no label covers another; linear between them."""
     values = [value for value, _ in ticks]
     shares = np.linspace(0, 1, len(ticks))
@@ -247,7 +190,7 @@ def _color_bar(canvas: _Canvas, x: float, y: float, shade: Shade, ticks: Sequenc
             canvas.line([(x + share * PANEL, y), (x + share * PANEL, y + 12)], INK)
 
 
-def _score_scale(canvas: _Canvas, result: Verification, top: float) -> None:
+def _score_scale(canvas: Canvas, result: Verification, top: float) -> None:
     """The two distributions of the calibration, the threshold with its interval, and where this score lies."""
     card, threshold, score = result.calibration, result.decision.threshold, result.decision.score
     left, right, tall = float(MARGIN), float(WIDTH - MARGIN), 104.0
@@ -297,7 +240,7 @@ def _outline(
     return [(curve[0][0], bottom), *curve, (curve[-1][0], bottom)]
 
 
-def _footer(canvas: _Canvas, result: Verification) -> None:
+def _footer(canvas: Canvas, result: Verification) -> None:
     origin, second = result.calibration.origin, result.second_opinion
     outcome = str(second.outcome).replace("_", "-") if second and second.outcome else ""
     opinion = f" Second opinion, the network's own vector: {outcome}." if outcome else ""
@@ -312,33 +255,3 @@ def _footer(canvas: _Canvas, result: Verification) -> None:
     canvas.line([(MARGIN, top - 18), (WIDTH - MARGIN, top - 18)], LINE)
     for row, words in enumerate(lines):
         canvas.text(MARGIN, top + 16 * row, _fitted(canvas, words), 11.5, SOFT)
-
-
-def _sequential(stops: Sequence[str], low: float, high: float) -> Shade:
-    return lambda value: _blend(stops, (value - low) / (high - low) if high > low else 0.0)
-
-
-def _diverging(low: float, middle: float, high: float) -> Shade:
-    """Orange below ``middle``, near white at it, purple above."""
-
-    def shade(value: float) -> Color:
-        below = 0.5 * (value - low) / (middle - low) if middle > low else 0.5
-        above = 0.5 + 0.5 * (value - middle) / (high - middle) if high > middle else 0.5
-        return _blend(ORANGE_TO_PURPLE, below if value < middle else above)
-
-    return shade
-
-
-def _blend(stops: Sequence[str], share: float) -> Color:
-    at = min(max(share, 0.0), 1.0) * (len(stops) - 1)
-    index = min(int(at), len(stops) - 2)
-    first, second = (np.array(list(bytes.fromhex(stop)), float) for stop in stops[index : index + 2])
-    red, green, blue = np.rint(first + (second - first) * (at - index)).astype(int).tolist()
-    return red, green, blue
-
-
-def _readable_on(color: Color) -> Color:
-    """Black or white, whichever has the greater contrast: at least 4.58 : 1 on any colour (WCAG 2.2)."""
-    parts = [value / 255 for value in color]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return BLACK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else PAPER

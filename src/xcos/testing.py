@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xcos.alignment import DLIB_150
+from xcos.explainers.explanation import Explainer, Explanation
+from xcos.explainers.settings import settings_of
 from xcos.interfaces import Comparator, Detector, Embedder
-from xcos.types import Crops, CropTemplate, Face, Grids, Maps, Photo, Pixels, Templates
+from xcos.types import AlignedFace, Crops, CropTemplate, Face, Grids, Maps, Photo, Pixels, Templates
 from xcos.weights import WeightCard
 
 
@@ -96,6 +98,39 @@ def check_comparator(comparator: Comparator, *, shape: tuple[int, int, int] = (5
     _hold(bool(np.allclose(alone[0][0], similarity[2], atol=1e-12)), "a pair's maps depend on the rest of the batch")
     itself, _ = comparator.maps(a, a)
     _hold(bool(np.allclose(itself, 1, atol=1e-6)), "a face is not similar to itself in every cell")
+
+
+def check_explainer(explainer: Explainer, probe: AlignedFace, reference: AlignedFace) -> None:
+    """Maps fit their crops, repeat themselves and go with their photos; score, cost and settings are told.
+
+    For matchers that score (a, b) as (b, a). Explains three times.
+    """
+    before = probe.crop.copy(), reference.crop.copy()
+    found = explainer.explain(probe, reference)
+    _hold(bool((before[0] == probe.crop).all() and (before[1] == reference.crop).all()), "explain() changed its crops")
+    _hold(found.method == explainer.name, f"the explanation says {found.method}, the explainer {explainer.name}")
+    for side, values, face in (("probe", found.probe, probe), ("reference", found.reference, reference)):
+        wanted = face.crop.shape[:2]
+        _hold(values.shape == wanted, f"the {side}'s map is {values.shape}, its crop {wanted}")
+    _hold(found.cost.forward >= 1, "no pass through the network was counted, but there is a score")
+    _hold(min(found.cost.forward, found.cost.backward) >= 0, f"a cost is never negative, got {found.cost}")
+    told, options = found.settings, settings_of(explainer)
+    for option in ("seed", "fill", "masks"):
+        if option in options:
+            _hold(option in told, f"the option {option} changes numbers and is not among the settings")
+            _hold(told[option] == options[option], f"the settings say {option} {told[option]}, it is {options[option]}")
+    swapped, again = explainer.explain(reference, probe), explainer.explain(probe, reference)
+    _hold(_same_maps(found, again), "the same pair gave other maps the second time")
+    _hold(found.cost == again.cost == swapped.cost, "the same pair had another cost the second time, or swapped")
+    _hold(abs(found.score - swapped.score) <= 1e-9, "swapping the photos changes the score")
+    turned = Explanation(found.method, swapped.reference, swapped.probe, swapped.score, swapped.cost)
+    _hold(_same_maps(found, turned), "swapping the photos does not swap their maps")
+
+
+def _same_maps(one: Explanation, other: Explanation) -> bool:
+    """Up to rounding of their scale."""
+    pairs = (one.probe, other.probe), (one.reference, other.reference)
+    return all(bool(np.abs(a - b).max() <= 1e-6 * max(np.abs(a).max(), np.abs(b).max())) for a, b in pairs)
 
 
 FAKE_CARD = WeightCard(

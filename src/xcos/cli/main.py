@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"xcos {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_verify(commands)
+    _add_explain(commands)
     _add_plug(commands)
     _add_lint_model(commands)
     _add_calibrate(commands)
@@ -120,6 +121,27 @@ def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("probe", nargs="?", help="photo (JPEG, PNG, WebP, BMP, TIFF)")
     command.add_argument("reference", nargs="?", help="photo to compare it with; order does not matter")
     command.add_argument("--fmr", type=float, default=1e-3, help="false match rate of the threshold (default 0.001)")
+    _add_face_choices(command)
+    command.add_argument("--picture", metavar="FILE.png", help="write the evidence as a picture")
+    command.add_argument("--report", metavar="FILE.html", help="write the evidence as one self-contained page")
+    command.add_argument(
+        "--json-style", choices=("xcos", "deepface"), help="keys of the JSON (with --json; default xcos)"
+    )
+    command.add_argument("--pairs", metavar="LIST.csv", help="columns probe,reference[,mated]; paths from its folder")
+    command.add_argument("--out", metavar="SCORES.csv", help="where the results of --pairs go")
+    models = _add_components(command)
+    models.add_argument("--calibration", default="", metavar="CARD.json", help="of your own embedder and comparator")
+    models.add_argument("--vector-calibration", default="", metavar="CARD.json", help="of your own embedder's vector")
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import verify
+
+        return verify.run(options)
+
+    command.set_defaults(run=run)
+
+
+def _add_face_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--face",
         type=_face,
@@ -128,13 +150,9 @@ def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     command.add_argument("--probe-face", type=_face, metavar="FACE", help="the same for the probe alone")
     command.add_argument("--reference-face", type=_face, metavar="FACE", help="the same for the reference alone")
-    command.add_argument("--picture", metavar="FILE.png", help="write the evidence as a picture")
-    command.add_argument("--report", metavar="FILE.html", help="write the evidence as one self-contained page")
-    command.add_argument(
-        "--json-style", choices=("xcos", "deepface"), help="keys of the JSON (with --json; default xcos)"
-    )
-    command.add_argument("--pairs", metavar="LIST.csv", help="columns probe,reference[,mated]; paths from its folder")
-    command.add_argument("--out", metavar="SCORES.csv", help="where the results of --pairs go")
+
+
+def _add_components(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     models = command.add_argument_group("components")
     models.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
     models.add_argument(
@@ -145,16 +163,49 @@ def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:
     models.add_argument(
         "--comparator", default="", help="trust (default of xcos-dlib-7x7), norm (of the others), uniform"
     )
-    models.add_argument("--calibration", default="", metavar="CARD.json", help="of your own embedder and comparator")
-    models.add_argument("--vector-calibration", default="", metavar="CARD.json", help="of your own embedder's vector")
     models.add_argument("--model", default="", metavar="FOLDER", help="all but the detector, as 'xcos plug' wrote them")
+    return models
+
+
+def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = _command(
+        commands,
+        "explain",
+        "show where two photos agree, by one of many methods",
+        "Methods, what they answer and when they are wrong: docs/explainers.",
+    )
+    command.add_argument("probe", help="photo (JPEG, PNG, WebP, BMP, TIFF)")
+    command.add_argument("reference", help="photo to compare it with")
+    command.add_argument(
+        "--method",
+        default="own",
+        metavar="NAME",
+        help="own (default), corrrise, lime and more; an unknown name lists all",
+    )
+    command.add_argument("--seed", type=int, metavar="N", help="of methods with chance (default 0)")
+    command.add_argument(
+        "--budget", type=int, metavar="MASKS", help="masked copies of each photo, for methods that draw them by chance"
+    )
+    command.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another option of the method; may be repeated",
+    )
+    more = "false match rate of the threshold that 'centered' explains (default 0.001)"
+    command.add_argument("--fmr", type=float, help=more)
+    _add_face_choices(command)
+    command.add_argument("--picture", metavar="FILE.png", help="write both photos with their maps as a picture")
+    models = _add_components(command)
+    models.add_argument("--calibration", default="", metavar="CARD.json", help="whose threshold 'centered' explains")
 
     def run(options: argparse.Namespace) -> int:
-        from xcos.cli import verify
+        from xcos.cli import explain
 
-        return verify.run(options)
+        return explain.run(options)
 
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, vector_calibration="")
 
 
 def _face(value: str) -> FaceChoice:

@@ -19,8 +19,8 @@ class Bar:
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Bar]:
-    """A bar of ``total`` steps on stderr, if that is a terminal."""
+def progress_bar(what: str, total: int | None) -> Iterator[Bar]:
+    """A bar of ``total`` steps on stderr, if that is a terminal; None where nobody knows how many there will be."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield Bar()
         return

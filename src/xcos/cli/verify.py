@@ -38,8 +38,8 @@ def _two(options: argparse.Namespace) -> int:
         raise InvalidArgument("--json-style needs --json")
     _require_outputs(options)
     with without_decoder_chatter():
-        probe, reference = _read(options.probe, "probe"), _read(options.reference, "reference")
-    result = _verifier(options).verify(
+        probe, reference = read_side(options.probe, "probe"), read_side(options.reference, "reference")
+    result = verifier_of(options).verify(
         probe, reference, fmr=options.fmr, probe_face=options.probe_face, reference_face=options.reference_face
     )
     if options.picture:
@@ -57,15 +57,21 @@ def _two(options: argparse.Namespace) -> int:
 
 def _require_outputs(options: argparse.Namespace) -> None:
     """Raises before any work where an output cannot be written, would overwrite something or has a wrong ending."""
-    read = [options.probe, options.reference, *_component_files(options)]
+    read = [options.probe, options.reference, *component_files(options)]
     for path, endings in ((options.picture, (".png",)), (options.report, (".html", ".htm"))):
         if path:
-            require_writable(path, inputs=read)
-            if Path(path).suffix.lower() not in endings:
-                raise InvalidArgument(f"{path} must end in {' or '.join(endings)}, as that is what is written")
+            require_output(path, endings, read)
 
 
-def _component_files(options: argparse.Namespace) -> list[str]:
+def require_output(path: str, endings: tuple[str, ...], read: list[str]) -> None:
+    """Raises unless the file can be written, is none of those ``read`` and ends as what is written."""
+    require_writable(path, inputs=read)
+    if Path(path).suffix.lower() not in endings:
+        raise InvalidArgument(f"{path} must end in {' or '.join(endings)}, as that is what is written")
+
+
+def component_files(options: argparse.Namespace) -> list[str]:
+    """Files that the components are read from, which no output may overwrite."""
     named = [options.calibration, options.vector_calibration]
     named += [name.partition(":")[2] for name in (options.detector, options.embedder)]
     named += [str(Path(path).with_suffix(".json")) for path in named if path.endswith(".onnx")]
@@ -73,7 +79,8 @@ def _component_files(options: argparse.Namespace) -> list[str]:
     return [path for path in named if path]
 
 
-def _read(path: str, side: str) -> Photo:
+def read_side(path: str, side: str) -> Photo:
+    """The photo at a path; what is wrong with it is said of its side, ``probe`` or ``reference``."""
     try:
         return read_image(path)
     except InputRefused as error:
@@ -92,7 +99,8 @@ def print_result(result: Verification) -> None:
     print("  The parts' names are nominal places in the grid. No liveness check was made.")
 
 
-def _verifier(options: argparse.Namespace) -> Verifier:
+def verifier_of(options: argparse.Namespace) -> Verifier:
+    """The verifier whose components the options name."""
     return build_verifier(
         detector=options.detector,
         embedder=options.embedder,
@@ -115,8 +123,8 @@ def _many(options: argparse.Namespace) -> int:
         raise InvalidArgument("--pairs needs --out SCORES.csv for the results")
     pairs = read_pairs(options.pairs)
     photos = [pairs.folder / path for path in pairs.photo_names()]
-    require_writable(options.out, inputs=[options.pairs, *_component_files(options), *photos])
-    verifier = _verifier(options)
+    require_writable(options.out, inputs=[options.pairs, *component_files(options), *photos])
+    verifier = verifier_of(options)
     resumed: list[int] = []
     with progress_bar("photos", pairs.photos) as bar, without_decoder_chatter():
 

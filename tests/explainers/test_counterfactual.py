@@ -239,8 +239,11 @@ def test_a_network_that_sees_only_its_squares_says_what_the_maps_say() -> None:
     for score in (answer.measured.probe, answer.measured.reference, answer.measured.both):
         assert score == pytest.approx(own.renormalised.score, abs=1e-6)
         assert answer.flips(score)
-    assert answer.network_margin == own.margin
-    assert answer.steps.shape == (int((own.comparison.similarity > own.threshold).sum()),)
+    assert [answer.network_margin(side) for side in ("probe", "reference", "both")] == [own.margin] * 3
+    assert answer.steps.shape == (int((own.comparison.similarity > own.threshold).sum()), 3)
+    short = question(clear - 0.01, steps=1).ask(probe, reference)
+    assert own.margin is not None
+    assert short.network_margin("both") == (1 if own.margin == 1 else None)
 
 
 def test_every_pass_is_counted() -> None:

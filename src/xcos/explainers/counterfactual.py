@@ -20,6 +20,8 @@ from xcos.types import AlignedFace, Comparison, Maps, Reals, Templates, freeze
 Cell = tuple[int, int]
 """Row and column of a grid, from the upper left."""
 Hiding = Literal["renormalised", "plain"]
+PhotoSide = Literal["probe", "reference", "both"]
+SIDES: tuple[PhotoSide, ...] = ("probe", "reference", "both")
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,8 @@ class CounterfactualAnswer:
     measured: HiddenScores | None
     """The squares of the maps' renormalised set hidden; None where there is no such set."""
     steps: Reals
-    """``(steps,)``: the network's score with the first one, two … cells of the maps' order hidden in both crops."""
+    """``(steps, 3)``: the network's score with the squares of the first one, two … cells of the maps' order hidden, in
+    the probe, in the reference and in both."""
     fill: Fill
     cost: Cost
 
@@ -234,13 +237,13 @@ class CounterfactualAnswer:
         """Whether a score lies on the other side of the threshold than the untouched pair's."""
         return (score >= self.counterfactual.threshold) != self.counterfactual.match
 
-    @property
-    def network_margin(self) -> int | None:
-        """Cells hidden when the network's decision first was another; None where it was not in any step tried.
+    def network_margin(self, side: PhotoSide) -> int | None:
+        """Cells hidden there when the network's decision first was another; None where it was not in any step tried.
 
         Not fewer than the true fewest, which no sorting can find where cells see each other's squares.
         """
-        return next((count for count, score in enumerate(self.steps, start=1) if self.flips(score)), None)
+        scores = self.steps[:, SIDES.index(side)]
+        return next((count for count, score in enumerate(scores, start=1) if self.flips(score)), None)
 
     def sentences(self) -> list[str]:
         """The answer in words that quote only measured numbers."""
@@ -256,11 +259,8 @@ class CounterfactualAnswer:
         told.append(
             f"By the maps, without {cells} the rest gives {own.renormalised.score:.4f}, a {then}; fewer do not do it."
         )
-        for where, score in (
-            ("the probe", self.measured.probe),
-            ("the reference", self.measured.reference),
-            ("both photos", self.measured.both),
-        ):
+        scores = (self.measured.probe, self.measured.reference, self.measured.both)
+        for where, score in zip(("the probe", "the reference", "both photos"), scores, strict=True):
             outcome = then if self.flips(score) else now
             told.append(f"With the squares of these cells hidden in {where}, the network gives {score:.4f}: {outcome}.")
         return told
@@ -270,8 +270,9 @@ class CounterfactualAnswer:
 class CounterfactualQuestion:
     """Asks the maps of a comparison what would flip it, and the network whether that really does.
 
-    ``fill`` is what stands in hidden squares. ``steps`` is up to how many cells are hidden in both crops one after the
-    other, to find the network's own margin; 0 asks only what the maps' smallest set does.
+    ``fill`` is what stands in hidden squares. ``steps`` is up to how many cells are hidden one after the other, to find
+    the network's own margin; 0 asks only what the maps' smallest set does. The same fill in both photos makes them alike
+    there, so of hiding in both the score can rise where the maps would have it fall.
     """
 
     matcher: GridMatcher
@@ -295,26 +296,19 @@ class CounterfactualQuestion:
         chosen = masks[own.margin - 1 : own.margin] if own.margin else []
         sets = [*chosen, *masks[: self.steps]]
         if not sets:
-            return CounterfactualAnswer(own, None, np.zeros(0), self.fill, Cost(forward=2))
+            return CounterfactualAnswer(own, None, np.zeros((0, 3)), self.fill, Cost(forward=2))
         one, other = (
             self.matcher.encode(np.stack([hide(face.crop, _squares(cells, face), self.fill) for cells in sets]))
             for face in (probe, reference)
         )
-        both = self.matcher.score(one, other)
-        measured = None
-        if chosen:
-            in_probe = self.matcher.score(_first(one), _last(clear))
-            in_reference = self.matcher.score(_first(clear), _first(other))
-            measured = HiddenScores(float(in_probe[0]), float(in_reference[0]), float(both[0]))
-        return CounterfactualAnswer(own, measured, both[len(chosen) :], self.fill, Cost(forward=2 + 2 * len(sets)))
+        pairs = ((one, _only(clear, 1)), (_only(clear, 0), other), (one, other))
+        scores = np.stack([self.matcher.score(*pair) for pair in pairs], axis=1)  # (sets, 3)
+        measured = HiddenScores(*map(float, scores[0])) if chosen else None
+        return CounterfactualAnswer(own, measured, scores[len(chosen) :], self.fill, Cost(forward=2 + 2 * len(sets)))
 
 
-def _first(templates: Templates) -> Templates:
-    return Templates(templates.grids[:1], templates.vectors[:1], templates.model)
-
-
-def _last(templates: Templates) -> Templates:
-    return Templates(templates.grids[-1:], templates.vectors[-1:], templates.model)
+def _only(templates: Templates, at: int) -> Templates:
+    return Templates(templates.grids[at : at + 1], templates.vectors[at : at + 1], templates.model)
 
 
 def _squares(cells: Mask, face: AlignedFace) -> Mask:

@@ -20,7 +20,7 @@ from PIL import Image
 from xcos.catalog import DATA
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "explainers").glob("*.md")]
 GUIDE = ROOT / "docs" / "training.md"
 """Run from top to bottom: its blocks need the ones before them."""
 

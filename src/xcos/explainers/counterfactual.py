@@ -271,8 +271,8 @@ class CounterfactualQuestion:
     """Asks the maps of a comparison what would flip it, and the network whether that really does.
 
     ``fill`` is what stands in hidden squares. ``steps`` is up to how many cells are hidden one after the other, to find
-    the network's own margin; 0 asks only what the maps' smallest set does. The same fill in both photos makes them alike
-    there, so of hiding in both the score can rise where the maps would have it fall.
+    the network's own margin; 0 asks only what the maps' smallest set does. The same fill in both photos makes them
+    alike there, so of hiding in both the score can rise where the maps would have it fall.
     """
 
     matcher: GridMatcher

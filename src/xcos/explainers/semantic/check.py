@@ -36,6 +36,10 @@ from xcos.explainers.semantic.words import (
 
 LEAST_DECIMALS = 2
 """A number quoted with fewer is too vague to be checked; percents may have none."""
+LEADS_OF_CHANGES = frozenset({"by"})
+LEADS_OF_AMOUNTS = frozenset({"is", "was", "are", "were", "of", *QUANTITIES})
+LEADS = LEADS_OF_CHANGES | LEADS_OF_AMOUNTS | {""}
+"""What may stand before a number, beside a region: after *to* or *from* it would be a score nobody measured."""
 SIGNED = frozenset({"highest", "lowest"})
 """Of several values these mean the last one on the number line; *smallest* could mean the nearest to 0 as well."""
 T = TypeVar("T")
@@ -87,6 +91,8 @@ class _Claim:
     direction: Direction | None = None
     neutral: bool = False
     number: _Word | None = None
+    led_by: str = ""
+    """The word before the number; empty where it begins the clause."""
     order: str = ""
     """The very word."""
     more: bool | None = None
@@ -205,6 +211,11 @@ def _claim(clause: list[_Word]) -> _Claim:
             raise _Rejected(f"'{text}' is not understood beside 'of' or 'at'")
     if any(word.number and after.text == "of" for word, after in pairwise(clause)):
         raise _Rejected("a number of something could be a share of it, and no shares were measured")
+    number = _one([word for word in clause if word.number], "numbers")
+    before_number = clause[: clause.index(number)] if number else []
+    led_by = before_number[-1] if before_number else _Word("")
+    if not (led_by.region or led_by.text in LEADS):
+        raise _Rejected(f"a number after '{led_by.text}' is not understood")
     regions = [word.region for word in clause if word.region]
     more = _one({MORE[text] for text in texts if text in MORE}, "comparisons")
     other = ""
@@ -222,7 +233,8 @@ def _claim(clause: list[_Word]) -> _Claim:
         side=_one({SIDES[text] for text in texts if text in SIDES}, "photos"),
         direction=direction,
         neutral=neutral,
-        number=_one([word for word in clause if word.number], "numbers"),
+        number=number,
+        led_by=led_by.text,
         order=_one([text for text in texts if text in ORDERS], "ranks") or "",
         more=more,
     )
@@ -270,6 +282,8 @@ def _completed(claim: _Claim, before: _Claim) -> _Claim:
         raise _Rejected("it is not said what was measured")
     if whole.quantity in ("weight", "similarity") and (whole.direction or whole.neutral or whole.side):
         raise _Rejected(f"a {whole.quantity} has no direction and belongs to both photos")
+    if whole.led_by in (LEADS_OF_AMOUNTS if whole.quantity == "effect" else LEADS_OF_CHANGES):
+        raise _Rejected("a score changes by a number, an amount is one")
     if whole.quantity == "contribution" and (whole.side or whole.neutral):
         raise _Rejected("a contribution belongs to both photos and changes nothing")
     return whole
@@ -281,6 +295,8 @@ def _require_true(claim: _Claim, measured: SemanticMeasures) -> None:
         return
     if claim.number is not None and claim.side is None:
         raise _Rejected("it is not said in which photo the region is hidden")
+    if claim.number is not None and not (claim.direction or claim.neutral):
+        raise _Rejected("a number of an effect must say that the score changes")
     for side in (claim.side,) if claim.side else ALL_SIDES:
         _require_about(claim, measured, partial(_change, side=side))
 

@@ -22,10 +22,14 @@ ROWS = (
     {"pairs", "detectors", "embedders", "comparators"},
     {"catalog", "models", "evaluation", "explainers", "testing"},
     {"training"},
+    {"gradients"},
     {"cli", "__main__"},
 )
 # Who may start a training; each is itself imported only by its command.
 TRAINERS = {"cli/plug.py", "cli/train.py"}
+# The packages that need the extra `train`, and the command that explains with them.
+TORCH = {"training", "gradients"}
+EXPLAINING = {"cli/explain.py", "cli/bench.py"}
 # A result shows itself in a notebook; what it needs for that is imported when it is shown.
 SHOWING = {("verification", "draw"), ("verification", "report")}
 HEAVY = ("numpy", "PIL", "onnx", "onnxruntime", "joblib", "jinja2", "rich", "matplotlib", "torch", "fastapi")
@@ -71,15 +75,26 @@ def test_a_module_imports_only_from_its_row_and_above(path: Path) -> None:
     assert not wrong
 
 
-def test_torch_is_imported_by_the_training_alone_and_the_training_by_its_commands() -> None:
-    importers: dict[str, set[str]] = {"torch": set(), "training": set()}
+def test_torch_is_imported_by_training_and_gradients_alone_and_those_by_their_commands() -> None:
+    importers: dict[str, set[str]] = {"torch": set(), "training": set(), "gradients": set()}
     for path in MODULES:
-        if part(path) != "training":
-            name = path.relative_to(PACKAGE).as_posix()
-            importers["training"] |= {name} if "training" in imported(path) else set()
-            importers["torch"] |= {name} if "torch" in roots(path) else set()
-    assert importers["torch"] == set()
-    assert importers["training"] <= TRAINERS
+        name, used = path.relative_to(PACKAGE).as_posix(), imported(path) | (roots(path) & {"torch"})
+        for what in importers:
+            importers[what] |= {name} if what in used and part(path) != what else set()
+    assert {part(PACKAGE / name) for name in importers["torch"]} <= TORCH
+    assert {name for name in importers["training"] if part(PACKAGE / name) not in TORCH} <= TRAINERS
+    assert importers["gradients"] <= EXPLAINING
+
+
+def test_the_explainers_of_any_matcher_need_no_torch() -> None:
+    names = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in MODULES]
+    wanted = [name for name in names if name.startswith("xcos.explainers.") and not name.endswith("__init__")]
+    code = (
+        "import importlib, sys; sys.modules['torch'] = None; "
+        f"[importlib.import_module(name) for name in {wanted}]; print(len({wanted}))"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 5
 
 
 def test_importing_the_package_loads_nothing_heavy_and_prints_nothing() -> None:

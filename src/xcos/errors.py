@@ -11,6 +11,7 @@
     │   ├── InvalidCard             invalid_card
     │   ├── InvalidConfig           invalid_config
     │   ├── InvalidModel            invalid_model
+    │   ├── NetworkInTraining       network_in_training
     │   └── IncompatibleTemplates   incompatible_templates
     ├── InputRefused          a photo cannot be used                (command line: exit 4)
     │   ├── UnreadableSource        unreadable_source
@@ -99,6 +100,12 @@ class InvalidModel(UsageError):
     """A user's model file cannot be used as what it was given for."""
 
     code = "invalid_model"
+
+
+class NetworkInTraining(UsageError):
+    """A network is in training mode, where its numbers depend on the batch and on chance; it was not explained."""
+
+    code = "network_in_training"
 
 
 class IncompatibleTemplates(UsageError):

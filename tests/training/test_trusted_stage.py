@@ -126,6 +126,17 @@ def test_the_file_gives_the_same_weights_back_and_the_same_bytes_again(layers: L
     assert again.to_bytes() == content
 
 
+def test_a_stage_that_loads_the_weights_of_another_computes_what_it_does(layers: Layers) -> None:
+    weights = fresh(layers, seed=1).weights()
+    other = fresh(layers, seed=2)
+    other.load(weights)
+    wanted, fourth = rounded(fresh(layers, seed=1), weights), torch.from_numpy(some_fourth())
+    with torch.no_grad():
+        for mine, theirs in zip(other(fourth), wanted(fourth), strict=True):
+            assert torch.equal(mine, theirs)
+    assert other.weights().to_bytes() == weights.to_bytes()
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x80\x04N."])
 def test_what_is_no_stage_file_is_refused(content: bytes) -> None:
     with pytest.raises(WeightsMismatch, match="learned stage"):

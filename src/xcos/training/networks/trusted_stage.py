@@ -65,16 +65,47 @@ class TrustedStage(nn.Module):
 
     def forward(self, fourth: Tensor) -> Staged:
         """Features, coverage and trust of ``(n, 256, 7, 7)``."""
-        covered = self.covered(fourth * COVERED_INPUT)
+        covered = self.coverage(fourth)
         visible = torch.sigmoid(-covered).detach()  # the features must not learn to call cells covered
+        features = self.features(fourth, visible)
+        trust = features.norm(dim=1) * (visible[:, 0] ** 2 + FLOOR)
+        return Staged(features, covered[:, 0], trust)
+
+    def coverage(self, fourth: Tensor) -> Tensor:
+        """``(n, 1, 7, 7)`` logits."""
+        logits: Tensor = self.covered(fourth * COVERED_INPUT)
+        return logits
+
+    def features(self, fourth: Tensor, visible: Tensor) -> Tensor:
+        """``(n, 128, 7, 7)`` features; ``visible`` ``(n, 1, 7, 7)`` is 1 for a clear cell, 0 for a covered one."""
         seen = fourth * visible + self.mean_face * (1 - visible)
         summary = self.summary(relu(self.windows(seen) + self.window_bias))  # (n, 256, 1, 1)
         near = avg_pool2d(seen, 3, 1, 1, count_include_pad=False)
         cell = (1 - NEAR) * seen + NEAR * near
         mixed = (1 - GLOBAL) * cell + GLOBAL * relu(cell + summary)
-        features = self.linear(mixed) + self.place
-        trust = features.norm(dim=1) * (visible[:, 0] ** 2 + FLOOR)
-        return Staged(features, covered[:, 0], trust)
+        features: Tensor = self.linear(mixed) + self.place
+        return features
+
+    def load(self, weights: StageWeights) -> None:
+        """Takes over the weights of a file; the reverse of :meth:`weights`."""
+        convolutions = [layer for layer in self.covered if isinstance(layer, nn.Conv2d)]
+        slopes = [layer for layer in self.covered if isinstance(layer, nn.PReLU)]
+        pairs = [
+            *zip((layer.weight for layer in convolutions), weights.covered_kernels, strict=True),
+            *zip((layer.bias for layer in convolutions), weights.covered_biases, strict=True),
+            *zip((layer.weight for layer in slopes), weights.covered_slopes, strict=True),
+            (self.mean_face, weights.mean_face),
+            (self.windows.weight, weights.windows),
+            (self.window_bias, weights.window_bias),
+            (self.summary.weight, weights.summary),
+            (self.summary.bias, weights.summary_bias),
+            (self.linear.weight, weights.linear),
+            (self.place, weights.place),
+        ]
+        with torch.no_grad():
+            for parameter, values in pairs:
+                assert parameter is not None
+                parameter.copy_(torch.tensor(values))
 
     def weights(self) -> StageWeights:
         """What the embedder's graph needs, in half precision as it is shipped."""

@@ -11,6 +11,9 @@ from xcos.compare import NormWeighted, TrustWeighted, Uniform
 from xcos.detectors import Mtcnn, WholeImage, YuNet
 from xcos.embedders import DlibResNet, OnnxEmbedder
 from xcos.errors import InvalidArgument
+from xcos.explainers.explanation import Explainer
+from xcos.explainers.matcher import Matcher
+from xcos.explainers.stand_ins import CenterGaussian, OwnMaps, UniformMap
 from xcos.interfaces import Comparator, Detector, Embedder
 from xcos.models import read_model
 from xcos.types import CropTemplate, FaceChoice
@@ -34,6 +37,11 @@ COMPARATORS: dict[str, Callable[[], Comparator]] = {
     "norm": NormWeighted,
     "trust": TrustWeighted,
     "uniform": Uniform,
+}
+EXPLAINERS: dict[str, Callable[[Matcher], Explainer]] = {
+    "own": OwnMaps,
+    "center": CenterGaussian,
+    "uniform": UniformMap,
 }
 DEFAULT_EMBEDDER = "xcos-dlib-7x7"
 OWN_COMPARATOR = {"xcos-dlib-7x7": "trust"}
@@ -109,6 +117,11 @@ def build_detector(name: str, template: CropTemplate) -> Detector:
     if kind in FILE_DETECTORS:
         raise InvalidArgument(f"detector {kind} needs its model: {kind}:FILE.onnx")
     return _named(DETECTORS, name, "detector")(template)
+
+
+def build_explainer(name: str, matcher: Matcher) -> Explainer:
+    """The explainer with this name for a matcher."""
+    return _named(EXPLAINERS, name, "method")(matcher)
 
 
 def _embedder(name: str) -> Embedder:

@@ -58,7 +58,7 @@ def bench_markdown(result: BenchResult, twins: Sequence[TwinResult] = ()) -> str
         title = f"{first.figure} {ARROWS[first.better]}"
         lines.append(_line([first.measure, title, str(first.estimate.pairs), *map(_cell, row)]))
     for each in twins:
-        lines += ["", *_twin_lines(each)]
+        lines += ["", twin_markdown(each)]
     return "\n".join(lines) + "\n"
 
 
@@ -102,7 +102,8 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _twin_lines(twins: TwinResult) -> list[str]:
+def twin_markdown(twins: TwinResult) -> str:
+    """A line for each method and part, and one for each method's game."""
     lines = [
         f"Twins with one part changed: {twins.triplets} triplets, evidence “{twins.evidence}”; the game by the rule "
         f"“{twins.rule}”, which let in {twins.played}.",
@@ -120,7 +121,7 @@ def _twin_lines(twins: TwinResult) -> list[str]:
         for method, game in twins.games.items():
             parts = ", ".join(f"{part} {rates[1]:.2f}" for part, rates in game.parts.items())
             lines.append(_line([method, *map(interval_text, game.rates), parts]))
-    return lines
+    return "\n".join(lines)
 
 
 def bench_html(result: BenchResult, locality: Locality | None = None, twins: Sequence[TwinResult] = ()) -> str:

@@ -59,12 +59,15 @@ class OnceExplained:
 def fingerprint(explainer: object) -> str:
     """The options of an explainer or another component, as text that is the same in every process.
 
-    Fields of a dataclass, each by its value; components with a ``name`` or ``model`` by that, arrays by their hash.
-    Raises :class:`InvalidArgument` for what has no such identity: its results could not be told from another's.
+    Fields of a dataclass that count in its comparison, each by its value; components with a ``name`` or ``model`` by
+    that, arrays by their hash. Raises :class:`InvalidArgument` for what has no such identity: its results could not be
+    told from another's.
     """
     if not is_dataclass(explainer) or isinstance(explainer, type):
         raise InvalidArgument(f"an explainer must be a dataclass whose fields are its options, got {explainer!r}")
-    return ", ".join(f"{each.name}={_identity(getattr(explainer, each.name))}" for each in fields(explainer))
+    return ", ".join(
+        f"{each.name}={_identity(getattr(explainer, each.name))}" for each in fields(explainer) if each.compare
+    )
 
 
 def _identity(value: object) -> str:

@@ -176,8 +176,14 @@ def _rate(played: Sequence[Played], weight: Reals, level: float) -> float:
 
 
 def at_level(alarms: Reals, rates: Reals, level: float) -> float:
-    """The rate at a false-alarm rate, from the two points nearest to it, weighted by inverse distance."""
-    distance = np.abs(alarms - level)
+    """The rate at a false-alarm rate, from the two points nearest to it, weighted by inverse distance.
+
+    Of several shares with the same false alarms the largest counts: else a map without any would be judged by its
+    beginning.
+    """
+    distinct, first = np.unique(alarms[::-1], return_index=True)
+    rates = rates[::-1][first]
+    distance = np.abs(distinct - level)
     nearest = np.argsort(distance, kind="stable")[:2]
     if distance[nearest[0]] == 0:
         return float(rates[nearest[0]])

@@ -47,14 +47,19 @@ def ssim(one: Maps, other: Maps) -> float:
 
 
 def hog(values: Maps) -> Reals:
-    """Lengths of the gradients in nine directions (of 180°), summed over squares of 16 pixels (Dalal, Triggs 2005)."""
-    down, across = np.gradient(values)
-    length = np.hypot(across, down)
+    """Lengths of gradients in nine directions (of 180°), summed over whole squares of 16 pixels (Dalal, Triggs 2005).
+
+    Each square's histogram has length 1, or 0 where nothing changes.
+    """
+    tall, wide = (max(size // CELL, 1) for size in values.shape)
+    down, across = (np.gradient(values, axis=axis)[: tall * CELL, : wide * CELL] for axis in (0, 1))
     direction = (np.arctan2(down, across) % np.pi) / np.pi * BINS
-    rows, cols = (np.arange(size) // CELL for size in values.shape)
-    found = np.zeros((int(rows[-1]) + 1, int(cols[-1]) + 1, BINS))
-    np.add.at(found, (rows[:, None], cols[None, :], direction.astype(int) % BINS), length)
-    return found.ravel()
+    rows, cols = (np.arange(size) // CELL for size in down.shape)
+    found = np.zeros((tall, wide, BINS))
+    np.add.at(found, (rows[:, None], cols[None, :], direction.astype(int) % BINS), np.hypot(across, down))
+    lengths = np.linalg.norm(found, axis=2, keepdims=True)
+    shares: Reals = np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
+    return shares.ravel()
 
 
 def _scaled(values: Maps) -> Maps:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from xcos.catalog import build_explainer, default_verifier
@@ -95,8 +96,7 @@ def _weights(methods: Sequence[str], pairs: list[FacePair]) -> None:
     print(f"| method | layers shuffled | signed | absolute | SSIM | HOG |\n{'| --- ' * 6}|")
     for name in methods:
         for separately in (False, True):
-            steps = cascade(rebuild, lambda matcher, name=name: build_explainer(name, matcher), pairs,
-                            separately=separately)  # type: ignore[misc]  # fmt: skip
+            steps = cascade(rebuild, partial(build_explainer, name), pairs, separately=separately)
             for step in steps:
                 which = f"only {step.layers[0]}" if separately else f"top {len(step.layers)}"
                 like = step.likeness

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from explainers import faithful_toys as toys
+from PIL import Image
 
 from xcos.catalog import DATA
 from xcos.cli.main import main
@@ -310,6 +311,29 @@ def test_the_command_writes_the_reports_and_goes_on_where_it_was(
                if (row["method"], row["measure"]) == ("own", "completeness"))  # fmt: skip
     assert own["value"] < 1e-6
     assert 0 < document["locality"]["leak"] < 1.5
+
+
+@pytest.mark.slow
+def test_the_command_plays_on_twins_too(listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    probe = np.asarray(Image.open(DATA / "examples" / "3_front.jpg").convert("RGB"))
+    for part, rows in (("brow", slice(90, 120)), ("chin", slice(200, 230))):
+        home = tmp_path / "twins" / "three" / part
+        home.mkdir(parents=True)
+        twin = probe.copy()
+        twin[rows, 100:200] = twin[rows, 100:200].mean(axis=(0, 1))
+        Image.fromarray(probe).save(home / "probe.png")
+        Image.fromarray(twin).save(home / "twin.png")
+    words = ["bench", "explainers", "--pairs", str(listed), "--methods", "own", "--out", str(tmp_path / "out")]
+    assert main([*words, "--measures", "completeness", "--twins", str(tmp_path / "twins")]) == 0
+    printed = capsys.readouterr().out
+    assert "2 triplets" in printed
+    assert "| true part |" in printed
+    document = json.loads((tmp_path / "out" / "bench.json").read_text("utf-8"))
+    (twins,) = document["twins"]
+    assert {each["part"] for each in twins["parts"]} == {"all", "brow", "chin"}
+    assert twins["played"] == 2
+    assert twins["games"]["pixel change"]["rates"][1]["value"] == 1
+    assert "Twins with one part changed" in (tmp_path / "out" / "bench.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from xcos.explainers.matcher import GridMatcher
 from xcos.extractor import usable_cores
 from xcos.verifier import Verifier
 
-LOCALITY_PAIRS = 8
+LOCALITY_PAIRS = 4
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -19,8 +20,18 @@ from xcos.errors import InvalidArgument, InvalidPairList
 from xcos.explainers.bench import BenchResult, Row, default_measures, run_bench, spread
 from xcos.explainers.bench_pairs import csv_pairs, evenly, lfw_pairs, listed_pairs
 from xcos.explainers.bench_report import bench_html, bench_markdown, interval_text, overlaid, sentences, write_bench
-from xcos.explainers.faithfulness import CellOcclusion, Deletion, Insertion, Measure, PatchLfw, Selectivity, Symmetry
+from xcos.explainers.faithfulness import (
+    CellOcclusion,
+    Deletion,
+    Figure,
+    Insertion,
+    Measure,
+    PatchLfw,
+    Selectivity,
+    Symmetry,
+)
 from xcos.explainers.faithfulness.intervals import Estimate, drawn_people, estimate, mean_estimate
+from xcos.explainers.faithfulness.measure import Case, Explain, Need, Play, Record
 
 METHODS = ("true", "random", "inverse", "constant")
 MEASURES: list[Measure] = [Deletion(), Insertion(), CellOcclusion(), Symmetry(most_pairs=6), PatchLfw()]
@@ -103,6 +114,35 @@ def test_the_true_map_is_ranked_first_and_its_inverse_last(result: BenchResult) 
     assert ranks["true"] < ranks["random"] < ranks["inverse"]
 
 
+@dataclass(frozen=True)
+class Favours:
+    """A measure that one method wins."""
+
+    favourite: str
+    variant: int = 0
+    needs: ClassVar[tuple[Need, ...]] = ()
+    most_pairs: ClassVar[int] = 0
+    figures: ClassVar[tuple[Figure, ...]] = (Figure("win", "higher", headline=True),)
+
+    @property
+    def title(self) -> str:
+        return f"favours {self.favourite}"
+
+    def play(self, case: Case, explain: Explain, _threshold: float) -> Play:
+        yield from ()
+        shown = explain(case.pair.probe, case.pair.reference)
+        return {"win": np.array([float(shown.method == self.favourite)])}
+
+    def values(self, record: Record, _mated: bool, _threshold: float) -> dict[str, float]:
+        return {"win": float(record["win"][0])}
+
+
+def test_every_measure_has_one_vote_however_many_variants_it_has(tmp_path: Path) -> None:
+    measures: list[Measure] = [Favours("true"), Favours("true", 1), Favours("true", 2), Favours("inverse")]
+    found = run_bench(matcher(), methods(("true", "inverse")), PAIRS, measures, tmp_path, draws=20)
+    assert {method.name: method.rank for method in found.methods} == {"true": 1.5, "inverse": 1.5}
+
+
 def test_the_table_has_every_figure_of_every_method(result: BenchResult) -> None:
     wanted = {(method, measure.title, figure.name) for method in METHODS for measure in MEASURES
               for figure in measure.figures}  # fmt: skip
@@ -120,8 +160,8 @@ def test_one_beats_another_only_where_the_intervals_do_not_touch(result: BenchRe
     assert result.beats("true", "inverse", "deletion", "score area, mated")  # lower is better
 
     def with_row(low: float, high: float, better: str) -> BenchResult:
-        rows = [Row("a", "m", "f", better, True, Estimate(0.5, 0.4, 0.6, 9)),  # type: ignore[arg-type]
-                Row("b", "m", "f", better, True, Estimate((low + high) / 2, low, high, 9))]  # type: ignore[arg-type]  # fmt: skip
+        rows = [Row("a", "m", "m", "f", better, True, Estimate(0.5, 0.4, 0.6, 9)),  # type: ignore[arg-type]
+                Row("b", "m", "m", "f", better, True, Estimate((low + high) / 2, low, high, 9))]  # type: ignore[arg-type]  # fmt: skip
         return replace(result, rows=tuple(rows))
 
     assert with_row(0.2, 0.39, "higher").beats("a", "b", "m", "f")

@@ -84,6 +84,8 @@ class Row:
     """One figure of one method."""
 
     method: str
+    title: str
+    """Of the measure, without options."""
     measure: str
     """With the options that differ from their defaults."""
     figure: str
@@ -105,7 +107,7 @@ class Method:
     seconds: float
     """Mean, on the machine that made the explanations."""
     rank: float
-    """Mean of its ranks in the headline figures; 1 is best."""
+    """Mean of its ranks in the headline figures, every measure with one vote; 1 is best."""
 
 
 @dataclass(frozen=True)
@@ -310,7 +312,7 @@ def _rows(
         column = np.array([value[figure.name] for value in values])
         estimate = mean_estimate(column, mated, weights)
         name = explained.explainer.name
-        return Row(name, name_of(measure), figure.name, figure.better, figure.headline, estimate)
+        return Row(name, measure.title, name_of(measure), figure.name, figure.better, figure.headline, estimate)
 
     return [row(figure) for figure in measure.figures]
 
@@ -329,15 +331,18 @@ def _methods(taken: list[OnceExplained], pairs: Sequence[FacePair], rows: list[R
 
 
 def _mean_ranks(rows: list[Row]) -> dict[str, float]:
-    """Each method's mean rank over the headline figures; equal values share their ranks, a missing one is last."""
-    ranks: dict[str, list[float]] = {}
+    """Each method's mean over measures of its mean rank in their headline figures: every measure has one vote.
+
+    Equal values share their ranks, and a missing one is last.
+    """
+    ranks: dict[str, dict[str, list[float]]] = {}
     for measure, figure in dict.fromkeys((row.measure, row.figure) for row in rows if row.headline):
         column = [row for row in rows if (row.measure, row.figure) == (measure, figure)]
         sign = -1 if column[0].better == "higher" else 1
         worth = np.array([sign * row.estimate.value for row in column])
         for row, rank in zip(column, average_ranks(np.nan_to_num(worth, nan=np.inf)), strict=True):
-            ranks.setdefault(row.method, []).append(float(rank))
-    return {method: float(np.mean(found)) for method, found in ranks.items()}
+            ranks.setdefault(row.method, {}).setdefault(row.title, []).append(float(rank))
+    return {method: float(np.mean([np.mean(each) for each in votes.values()])) for method, votes in ranks.items()}
 
 
 def _shown(pair: FacePair, score: float, taken: list[OnceExplained]) -> Shown:

@@ -71,7 +71,8 @@ def sentences(result: BenchResult) -> list[str]:
         f"Deletion, insertion and Patch-LFW decide at {result.threshold:.4f}, the threshold of equal error rates of "
         f"the clean pairs, where {result.accuracy:.2%} of them are right.",
         f"Intervals: 95 %, {result.draws:,} draws of people with replacement. A method beats another only where the "
-        "two intervals do not touch; the rank is the mean over the figures of the first table.",
+        "two intervals do not touch; the rank is a mean over the figures of the first table, every measure with one "
+        "vote.",
     ]
     if result.left_out:
         named = ", ".join(f"{each.name} ({each.passes:,} passes)" for each in result.left_out)

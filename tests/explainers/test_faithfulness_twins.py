@@ -111,6 +111,10 @@ def test_the_headline_is_a_mean_over_parts_and_left_and_right_are_one_part() -> 
     assert found.parts["eye"][0] == pytest.approx(0.5)
     assert found.rates[0].value == pytest.approx((1 + 0.5 + 0) / 3)
     assert set(found.parts) == {"nose", "eye", "mouth"}
+    # The curve ends at 10 % false alarms and stays there; it rises over one step of 0.1 % at each flip.
+    nose = found.parts["nose"][2]
+    assert nose == pytest.approx(1 - 0.005, abs=0.001)
+    assert found.area.value == pytest.approx((nose + (nose + 1 - 0.05) / 2 + 1 - 0.1) / 3, abs=0.002)
 
 
 def test_a_map_that_knows_the_changed_part_wins_the_game_and_a_map_of_the_rest_loses_it() -> None:

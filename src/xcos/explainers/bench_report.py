@@ -117,11 +117,11 @@ def twin_markdown(twins: TwinResult) -> str:
                    interval_text(each.auc), interval_text(each.pointing)]  # fmt: skip
         lines.append(_line([each.method, each.part, str(each.first.pairs), *numbers]))
     if twins.games:
-        head = ["inpainting game", "as twin at 1 % false alarms ↑", "at 5 % ↑", "by part at 5 %"]
-        lines += ["", _line(head), _line(["---"] * 4)]
+        head = ["inpainting game", "as twin at 1 % false alarms ↑", "at 5 % ↑", "mean ↑", "mean by part"]
+        lines += ["", _line(head), _line(["---"] * 5)]
         for method, game in twins.games.items():
-            parts = ", ".join(f"{part} {rates[1]:.2f}" for part, rates in game.parts.items())
-            lines.append(_line([method, *map(interval_text, game.rates), parts]))
+            parts = ", ".join(f"{part} {rates[-1]:.2f}" for part, rates in game.parts.items())
+            lines.append(_line([method, *map(interval_text, (*game.rates, game.area)), parts]))
     return "\n".join(lines)
 
 

@@ -87,11 +87,12 @@ class TwinResult:
                 {name: value.to_dict() if isinstance(value, Estimate) else value for name, value in vars(each).items()}
                 for each in self.parts
             ],
-            "games": {
-                method: {"rates": [rate.to_dict() for rate in game.rates], "parts": game.parts}
-                for method, game in self.games.items()
-            },
+            "games": {method: _game_dict(game) for method, game in self.games.items()},
         }
+
+
+def _game_dict(game: GameFigures) -> dict[str, object]:
+    return {"rates": [rate.to_dict() for rate in game.rates], "area": game.area.to_dict(), "parts": game.parts}
 
 
 def run_twin_bench(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -137,8 +138,11 @@ class GameFigures:
 
     rates: tuple[Estimate, ...]
     """At 1 % and 5 % false alarms."""
+    area: Estimate
+    """Mean rate over all false alarms from 0 to 100 %: what coarse maps can be told apart by, of which a single cell
+    beside the part is more than 1 %."""
     parts: dict[str, tuple[float, ...]]
-    """The same for each part alone, without intervals."""
+    """The same and the mean for each part alone, without intervals."""
     triplets: int
 
 
@@ -152,37 +156,52 @@ def game_figures(played: Sequence[Played], *, draws: int = 1000, seed: int = 0) 
         raise InvalidArgument("no triplet was played; check the rules for those that may be")
     people = [each.triplet.person for each in played]
     weights = drawn_people(people, people, draws=draws, seed=seed)
-    levels = [
-        estimate(lambda weight, level=level: _rate(played, weight, level), weights, len(played))  # type: ignore[misc]
-        for level in FALSE_ALARMS
-    ]
+    levels = [estimate(partial(_rate, played, level), weights, len(played)) for level in FALSE_ALARMS]
+    area = estimate(partial(_area, played), weights, len(played))
     parts = {}
     for part in sorted({each.triplet.merged_part for each in played}):
         own = [each for each in played if each.triplet.merged_part == part]
-        parts[part] = tuple(_rate(own, np.ones(len(own)), level) for level in FALSE_ALARMS)
-    return GameFigures(tuple(levels), parts, len(played))
+        alike = np.ones(len(own))
+        parts[part] = (*(_rate(own, level, alike) for level in FALSE_ALARMS), _area(own, alike))
+    return GameFigures(tuple(levels), area, parts, len(played))
 
 
-def _rate(played: Sequence[Played], weight: Reals, level: float) -> float:
+def _rate(played: Sequence[Played], level: float, weight: Reals) -> float:
+    return at_level(*_curve(played, weight), level) if weight.any() else float("nan")
+
+
+def _area(played: Sequence[Played], weight: Reals) -> float:
+    """Mean rate over false alarms; beyond the last point of the curve nothing is left to replace, so it stays."""
     if not weight.any():
         return float("nan")
-    alarms = sum(w * each.false_alarms for w, each in zip(weight, played, strict=True))
-    outside = sum(w * each.outside for w, each in zip(weight, played, strict=True))
+    alarms, rates = _distinct(*_curve(played, weight))
+    places = np.linspace(0, 1, 1001)
+    return float(np.trapezoid(np.interp(places, alarms, rates), places))
+
+
+def _curve(played: Sequence[Played], weight: Reals) -> tuple[Reals, Reals]:
+    """False alarms and rate for each share of the mass."""
+    alarms = weight @ np.array([each.false_alarms for each in played])
+    outside = weight @ np.array([each.outside for each in played])
     parts = np.array([each.triplet.merged_part for each in played])
     curves = np.array([each.as_twin for each in played])
     rates = [np.average(curves[parts == part], axis=0, weights=weight[parts == part])
              for part in np.unique(parts) if weight[parts == part].any()]  # fmt: skip
-    return at_level(np.asarray(alarms / outside), np.mean(rates, axis=0), level)
+    return alarms / outside, np.mean(rates, axis=0)
+
+
+def _distinct(alarms: Reals, rates: Reals) -> tuple[Reals, Reals]:
+    """The curve with one point for each false-alarm rate: of several shares the largest counts.
+
+    Else a map without any false alarm would be judged by its beginning.
+    """
+    distinct, first = np.unique(alarms[::-1], return_index=True)
+    return distinct, rates[::-1][first]
 
 
 def at_level(alarms: Reals, rates: Reals, level: float) -> float:
-    """The rate at a false-alarm rate, from the two points nearest to it, weighted by inverse distance.
-
-    Of several shares with the same false alarms the largest counts: else a map without any would be judged by its
-    beginning.
-    """
-    distinct, first = np.unique(alarms[::-1], return_index=True)
-    rates = rates[::-1][first]
+    """The rate at a false-alarm rate, from the two points nearest to it, weighted by inverse distance."""
+    distinct, rates = _distinct(alarms, rates)
     distance = np.abs(distinct - level)
     nearest = np.argsort(distance, kind="stable")[:2]
     if distance[nearest[0]] == 0:

@@ -34,6 +34,7 @@ class Pooled:
     """
 
     name: str = "pooled"
+    seed: int = 5
 
     @property
     def template(self) -> CropTemplate:
@@ -42,7 +43,7 @@ class Pooled:
     @property
     def u(self) -> Reals:
         """``(28, 28, 8)``: what each white pixel adds to the vector."""
-        return np.random.default_rng(5).normal(size=(28, 28, 8)) / 28
+        return np.random.default_rng(self.seed).normal(size=(28, 28, 8)) / 28
 
     def encode(self, crops: Crops) -> Templates:
         vectors = np.einsum("nhw,hwd->nd", toys.shades(crops), self.u) + 1e-6
@@ -181,6 +182,14 @@ def test_a_network_left_in_training_mode_is_caught_and_the_same_in_evaluation_pa
     found = failed(sanity_checks(faulty, Hiding(faulty), pairs))
     assert "the same photo twice, alone and among others, has the same score" in found
     assert "the same pair twice has the same maps" in found
+
+
+def test_maps_of_the_photo_alone_are_caught_by_a_network_that_lost_its_weights() -> None:
+    name = "maps change when the weights are shuffled"
+    assert failed(sanity_checks(Pooled(), Exact(Pooled()), PAIRS, broken=Exact(Pooled(seed=6)))) == set()
+    matcher = toys.weighted(toys.skewed_weights())
+    photo = toys.ToyExplainer(matcher, "own photo")
+    assert failed(sanity_checks(matcher, photo, PAIRS, broken=photo)) == {name}
 
 
 def test_few_pairs_are_refused_and_a_number_that_is_none_fails() -> None:

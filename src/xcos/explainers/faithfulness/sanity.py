@@ -24,6 +24,8 @@ from xcos.types import Maps, stack
 SAME = 1e-5
 """Scores that should be equal may differ by this: single precision, other blocks of a batch."""
 ALIKE = 0.999
+LOST = 0.5
+"""Most likeness (rank correlation) that maps may keep when the weights are lost."""
 MARGIN = 0.02
 """By how much the maps of the right pair, and of the right photo, may at most do worse, or must at least do better."""
 
@@ -56,10 +58,14 @@ def sanity_checks(
     rows: int = 7,
     cols: int = 7,
     fill: Fill = "black",
+    broken: Explainer | None = None,
 ) -> list[Check]:
     """All checks on three pairs or more; they cost 2 · ``rows`` · ``cols`` passes and 3 explanations a pair.
 
-    The truth for the last three is the drop of the score when each cell of each photo is hidden with ``fill``.
+    The truth for the last three is the drop of the score when each cell of each photo is hidden with ``fill``. With
+    ``broken``, the same explainer on a network whose weights were shuffled
+    (:func:`~xcos.explainers.faithfulness.randomisation.randomised_matchers`), there is one more: a map of the photo
+    alone, such as its edges, passes all others.
     """
     if len(pairs) < 3:
         raise InvalidArgument(f"pairs are held against each other, so give three or more, got {len(pairs)}")
@@ -72,7 +78,7 @@ def sanity_checks(
                for map_, effect in zip(cells, effects, strict=True)]  # fmt: skip
     own = float(np.diag(fit).mean())
     others = float(fit[~np.eye(len(fit), dtype=bool)].mean())
-    return [
+    checks = [
         Check(
             "the same photo twice, alone and among others, has the same score", _unsteady(matcher, pairs), SAME, False
         ),
@@ -83,6 +89,11 @@ def sanity_checks(
         Check("each map fits its own photo better than the other", own - float(np.mean(crossed)), -MARGIN, True),
         Check("each map fits its own pair better than other pairs", own - others, MARGIN, True),
     ]
+    if broken is not None:
+        checks.append(
+            Check("maps change when the weights are shuffled", _survival(broken, pairs, explained), LOST, False)
+        )
+    return checks
 
 
 def _effects(matcher: Matcher, pairs: Sequence[FacePair], measure: CellOcclusion) -> list[tuple[Maps, Maps]]:
@@ -109,6 +120,11 @@ def _swaps(explainer: Explainer, pairs: Sequence[FacePair], explained: Sequence[
     swapped = [explainer.explain(pair.reference, pair.probe) for pair in pairs]
     turned = [replace(each, probe=each.reference, reference=each.probe) for each in swapped]
     return float(np.mean([_same(one, other) for one, other in zip(explained, turned, strict=True)]))
+
+
+def _survival(broken: Explainer, pairs: Sequence[FacePair], explained: Sequence[Explanation]) -> float:
+    after = [broken.explain(pair.probe, pair.reference) for pair in pairs]
+    return float(np.mean([_same(one, other) for one, other in zip(explained, after, strict=True)]))
 
 
 def _same(one: Explanation, other: Explanation) -> float:

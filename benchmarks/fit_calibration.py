@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,14 +21,14 @@ import numpy as np
 import lfw
 from xcos.calibration import Calibration, NonMatedScores, fit_calibration
 from xcos.catalog import COMPARATORS, EMBEDDERS, OWN_COMPARATOR, card_path, find_calibration
-from xcos.compare import vectors_as_grids
+from xcos.compare import NormWeighted, TrustWeighted, Uniform, vectors_as_grids
 from xcos.detectors import Mtcnn
 from xcos.extractor import Extractor, ReadyPhoto
 from xcos.files import write_atomically
-from xcos.types import Grids, Templates, stack
+from xcos.types import Templates, stack
 from xcos.verifier import VECTOR_COMPARATOR
 
-Pairwise = Callable[[Grids, Grids], np.ndarray]
+WEIGHTINGS = {each.name: each for each in (NormWeighted(), TrustWeighted(), Uniform())}
 
 
 def main() -> None:
@@ -88,9 +87,9 @@ class _Scored:
     def scores(self, comparator: str) -> tuple[np.ndarray, NonMatedScores]:
         """Scores of the listed mated pairs, and of all pairs of photos of different people."""
         if comparator == VECTOR_COMPARATOR:
-            grids, weighting = vectors_as_grids(self.templates.vectors), COMPARATORS["uniform"]()
+            grids, weighting = vectors_as_grids(self.templates.vectors), WEIGHTINGS["uniform"]
         else:
-            grids, weighting = self.templates.grids, COMPARATORS[comparator]()
+            grids, weighting = self.templates.grids, WEIGHTINGS[comparator]
         listed = [
             (self.index[pair.probe], self.index[pair.reference])
             for pair in self.pairs

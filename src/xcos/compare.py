@@ -26,7 +26,8 @@ class Uniform:
         """``(n, m)`` scores of every probe with every reference, by one matrix product in single precision."""
         cells = probes.shape[1] * probes.shape[2]
         one, other = (_unit(side).reshape(len(side), -1) for side in _same_shape(probes, references))
-        return one @ other.T / np.float32(cells)
+        scores: Floats = one @ other.T / np.float32(cells)
+        return scores
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class NormWeighted:
     def score_all(self, probes: Grids, references: Grids) -> Floats:
         """``(n, m)`` scores of every probe with every reference, by one matrix product in single precision."""
         one, other = (_unit(side.reshape(len(side), -1)) for side in _same_shape(probes, references))
-        return one @ other.T
+        scores: Floats = one @ other.T
+        return scores
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class TrustWeighted:
         one, other = (side.reshape(len(side), -1) for side in sides)
         trust, other_trust = (np.linalg.norm(side, axis=3).reshape(len(side), -1) for side in sides)
         totals = trust @ other_trust.T
-        return np.divide(one @ other.T, totals, out=np.zeros_like(totals), where=totals > 0)
+        scores: Floats = np.divide(one @ other.T, totals, out=np.zeros_like(totals), where=totals > 0)
+        return scores
 
 
 def vectors_as_grids(vectors: Floats) -> Grids:
@@ -106,7 +109,8 @@ def _same_shape(probes: Grids, references: Grids) -> tuple[Floats, Floats]:
 def _unit(values: Floats) -> Floats:
     """Divided by the length of the last axis; 0 where that is 0."""
     lengths = np.linalg.norm(values, axis=-1, keepdims=True)
-    return np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0)
+    unit: Floats = np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0)
+    return unit
 
 
 def _per_pair(squares: Maps) -> Maps:

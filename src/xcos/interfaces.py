@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from xcos.types import Crops, Face, Floats, Grids, Maps, Pixels, Templates
+from xcos.types import Crops, Face, Grids, Maps, Pixels, Templates
 from xcos.weights import WeightCard
 
 
@@ -52,12 +52,4 @@ class Comparator(Protocol):
 
     def maps(self, probes: Grids, references: Grids) -> tuple[Maps, Maps]:
         """Similarity and attention, ``(n, rows, cols)`` each, of n pairs of grids; symmetric."""
-        ...
-
-
-class AllPairs(Protocol):
-    """A comparator that scores every probe with every reference without their maps: for search."""
-
-    def score_all(self, probes: Grids, references: Grids) -> Floats:
-        """``(n, m)`` scores in single precision; those of ``maps`` within rounding."""
         ...

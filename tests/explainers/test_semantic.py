@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from explainers.test_semantic_regions import square
 from explainers.cell_toys import CellColors, mosaic, toy_face
+from explainers.test_semantic_regions import square
 
 from xcos.catalog import default_verifier
 from xcos.compare import NormWeighted, TrustWeighted, Uniform

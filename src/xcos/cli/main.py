@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_verify(commands)
     _add_explain(commands)
+    _add_bench(commands)
     _add_plug(commands)
     _add_lint_model(commands)
     _add_calibrate(commands)
@@ -214,6 +215,34 @@ def _face(value: str) -> FaceChoice:
     if value.isdecimal():
         return int(value)
     raise argparse.ArgumentTypeError(f"must be only, largest, center or an index from 0, got {value!r}")
+
+
+def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
+    more = "Results are kept in OUT as they come: a bench that was stopped goes on with the same command."
+    command = _command(commands, "bench", "compare methods on the same matcher and pairs", more)
+    command.add_argument("what", choices=("explainers",), help="what is compared")
+    command.add_argument(
+        "--pairs",
+        required=True,
+        metavar="LIST",
+        help="columns probe,reference,mated; or lfw:FOLDER for the pairs of its pairsDevTest.txt",
+    )
+    command.add_argument("--methods", required=True, metavar="A,B,…", help="names of explainers (docs/explainers)")
+    command.add_argument("--out", required=True, metavar="FOLDER", help="for bench.html, .md, .json and kept results")
+    command.add_argument("--budget", type=int, metavar="N", help="leave out methods that need more passes a pair")
+    command.add_argument("--pairs-limit", type=int, default=0, metavar="N", help="of each kind half, evenly spread")
+    command.add_argument("--measures", default="", metavar="A,B,…", help="only these measures (default all)")
+    command.add_argument("--twins", default="", metavar="FOLDER", help="also on twins with one part changed (docs)")
+    command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
+    command.add_argument("--face", type=_face, default="center", help="which face of a photo (default center)")
+    command.add_argument("--model", default="", metavar="FOLDER", help="as 'xcos plug' wrote it")
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import bench
+
+        return bench.run(options)
+
+    command.set_defaults(run=run)
 
 
 def _add_plug(commands: argparse._SubParsersAction[_Parser]) -> None:

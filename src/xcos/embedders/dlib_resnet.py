@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,10 +43,18 @@ class DlibResNet:
     ``stage`` is the folder of its ``stage.npz`` and ``card.json``, and ignored by the other grids.
 
     The published weights and the vector are the same in all three; strides are replaced by dilations, which
-    computes the places between.
+    computes the places between. ``alter`` changes the ONNX network before it is run, for tests that need a broken one:
+    the model's name tells, so that its templates and calibrations are never taken for the published ones.
     """
 
-    def __init__(self, *, grid: Grid = "last", stage: Path = SHIPPED, providers: Sequence[str] = CPU) -> None:
+    def __init__(
+        self,
+        *,
+        grid: Grid = "last",
+        stage: Path = SHIPPED,
+        providers: Sequence[str] = CPU,
+        alter: Callable[[bytes], bytes] | None = None,
+    ) -> None:
         if grid not in ("last", "fourth", "trusted"):
             raise InvalidArgument(f"grid must be 'last', 'fourth' or 'trusted', got {grid!r}")
         layers = published_layers()
@@ -56,7 +65,11 @@ class DlibResNet:
             self.card = read_card(stage / "card.json")
             learned = read_stage(verified_bytes(stage / "stage.npz", self.card.sha256))
             self.model = f"{self.card.name}/{CARD.sha256[:12]}-{self.card.sha256[:12]}"
-        self._session = open_session(_graph(layers, grid, learned), providers)
+        content = _graph(layers, grid, learned)
+        if alter is not None and (altered := alter(content)) != content:
+            content = altered
+            self.model += f"/altered-{hashlib.sha256(content).hexdigest()[:12]}"
+        self._session = open_session(content, providers)
 
     @property
     def providers(self) -> list[str]:

@@ -159,7 +159,8 @@ def half_width(figures: Reals, weights: Floats, people: int) -> float:
     """
     freedom = people - 1.0
     if weights.size:
-        influence = ((figures - figures.mean())[:, None] * weights).sum(axis=0)  # the same bytes on any number of threads
+        # no matrix product: the same bytes on any number of threads
+        influence = ((figures - figures.mean())[:, None] * weights).sum(axis=0)
         kurtosis = float((influence**4).mean() / max((influence**2).mean() ** 2, 1e-300))
         freedom = min(freedom, 2 * people / max(kurtosis - 1, 1e-9))
     return student95(max(freedom, 1.0)) * float(figures.std(ddof=1))

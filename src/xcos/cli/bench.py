@@ -1,0 +1,108 @@
+"""``xcos bench explainers``: every method by every measure, on one's own pairs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from xcos.catalog import build_explainer, build_verifier
+from xcos.cli.progress import progress_bar
+from xcos.cli.quiet import without_decoder_chatter
+from xcos.errors import InvalidArgument
+from xcos.explainers.bench import BenchResult, default_measures, run_bench
+from xcos.explainers.bench_pairs import FoundPairs, evenly, find_pairs, listed_pairs
+from xcos.explainers.bench_report import bench_markdown, sentences, write_bench
+from xcos.explainers.bench_twins import TwinResult, run_twin_bench
+from xcos.explainers.explanation import Explainer
+from xcos.explainers.faithfulness.locality import measure_locality
+from xcos.explainers.faithfulness.measure import Measure, name_of
+from xcos.explainers.faithfulness.triplets import read_rendered_twins, read_triplets
+from xcos.explainers.matcher import GridMatcher
+from xcos.extractor import usable_cores
+from xcos.verifier import Verifier
+
+LOCALITY_PAIRS = 4
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit code of ``xcos bench``."""
+    if options.pairs_limit < 0 or (options.budget is not None and options.budget < 1):
+        raise InvalidArgument("--pairs-limit must be 0 (all) or more, and --budget 1 or more")
+    out = _made(Path(options.out))
+    verifier = build_verifier(detector=options.detector, model=options.model, face=options.face)
+    matcher = GridMatcher(verifier.embedder, verifier.comparator)
+    explainers = [build_explainer(name, matcher) for name in _names(options.methods, "methods")]
+    measures = _measures(options.measures, matcher)
+    with without_decoder_chatter():
+        found = find_pairs(evenly(listed_pairs(options.pairs), options.pairs_limit), verifier.extractor)
+    _report_refused(found)
+    with progress_bar("measures", len(explainers) * len(measures)) as bar:
+        result = run_bench(matcher, explainers, found.pairs, measures, out, budget=options.budget,
+                           streams=usable_cores(), on_progress=lambda _what, _pairs: bar.advance())  # fmt: skip
+    twins = _twins(options.twins, verifier, matcher, explainers, out)
+    locality = measure_locality(matcher.embedder, matcher.comparator, found.pairs[:LOCALITY_PAIRS], samples=1)
+    files = write_bench(result, out, locality=locality, twins=twins)
+    _print(result, files, as_json=options.json, twins=twins)
+    return 0
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidArgument(f"cannot make the folder {folder}: {error.strerror}; give another --out") from error
+    return folder
+
+
+def _names(text: str, what: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names or len(set(names)) != len(names):
+        raise InvalidArgument(f"--{what} wants one or more different names, separated by commas, got {text!r}")
+    return names
+
+
+def _measures(text: str, matcher: GridMatcher) -> list[Measure]:
+    template = matcher.template
+    blank = np.full((1, template.height, template.width, 3), 127, np.uint8)
+    rows, cols = matcher.encode(blank).grids.shape[1:3]
+    every = default_measures(rows, cols)
+    if not text:
+        return every
+    wanted = _names(text, "measures")
+    known = {measure.title for measure in every} | {name_of(measure) for measure in every}
+    unknown = sorted(set(wanted) - known)
+    if unknown:
+        titles = ", ".join(sorted({measure.title for measure in every}))
+        raise InvalidArgument(f"measure {unknown[0]!r} is unknown; one of {titles}")
+    return [measure for measure in every if measure.title in wanted or name_of(measure) in wanted]
+
+
+def _twins(
+    folder: str, verifier: Verifier, matcher: GridMatcher, explainers: list[Explainer], out: Path
+) -> list[TwinResult]:
+    if not folder:
+        return []
+    threshold = verifier.calibration.threshold(1e-3).value
+    rendered = any((Path(folder) / name).is_dir() for name in ("part_edits", "part_swaps"))
+    triplets = (read_rendered_twins if rendered else read_triplets)(Path(folder), verifier.extractor)
+    return [run_twin_bench(matcher, explainers, triplets, out, threshold=threshold, rule="nearer")]
+
+
+def _report_refused(found: FoundPairs) -> None:
+    for path, error in found.refused.items():
+        print(f"left out: {path}: {error.message} ({error.code})", file=sys.stderr)
+    if not found.pairs:
+        raise InvalidArgument("no pair is left whose photos can be used")
+
+
+def _print(result: BenchResult, files: list[Path], *, as_json: bool, twins: list[TwinResult]) -> None:
+    if as_json:
+        print(json.dumps({"summary": sentences(result), "files": [str(path) for path in files]}))
+        return
+    print(bench_markdown(result, twins), end="")
+    for path in files:
+        print(f"wrote {path}")

@@ -1,0 +1,351 @@
+"""The bench: every explainer on the same matcher, the same pairs and the same measures, losers shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xcos.errors import InvalidArgument
+from xcos.explainers.explanation import Explainer, Setting
+from xcos.explainers.faithfulness.cell_occlusion import CellOcclusion
+from xcos.explainers.faithfulness.completeness import Completeness
+from xcos.explainers.faithfulness.deletion import Deletion
+from xcos.explainers.faithfulness.dissimilar_deletion import DissimilarDeletion
+from xcos.explainers.faithfulness.explained import OnceExplained
+from xcos.explainers.faithfulness.hiding_game import CompositeGame, HidingGame
+from xcos.explainers.faithfulness.infidelity import Infidelity
+from xcos.explainers.faithfulness.insertion import Insertion
+from xcos.explainers.faithfulness.intervals import Estimate, drawn_people, mean_estimate
+from xcos.explainers.faithfulness.kept import Kept, key_of
+from xcos.explainers.faithfulness.localisation import OccluderLocalisation
+from xcos.explainers.faithfulness.measure import (
+    Better,
+    Case,
+    FacePair,
+    Figure,
+    Measure,
+    Query,
+    Record,
+    digest,
+    face_digest,
+    name_of,
+    options_of,
+    with_strangers,
+)
+from xcos.explainers.faithfulness.patch_lfw import PatchLfw
+from xcos.explainers.faithfulness.ranks import average_ranks
+from xcos.explainers.faithfulness.scoring import Scorer, play_or_recall
+from xcos.explainers.faithfulness.selectivity import Selectivity
+from xcos.explainers.faithfulness.sensitivity import SensitivityMax
+from xcos.explainers.faithfulness.stability import Stability
+from xcos.explainers.faithfulness.symmetry import Symmetry
+from xcos.explainers.faithfulness.threshold import equal_error_threshold
+from xcos.explainers.matcher import Matcher
+from xcos.types import Maps, Pixels, Reals
+from xcos.version import __version__
+
+DRAWS = 1000
+SHOWN = 4
+Progress = Callable[[str, int], None]
+"""Told what was done and of how many pairs."""
+
+
+def default_measures(rows: int = 7, cols: int = 7) -> list[Measure]:
+    """All measures that play on pairs, for a grid of ``rows`` × ``cols`` cells.
+
+    Those that need further explanations of each pair play on fewer pairs, and the hiding game in steps of 10 %.
+    """
+    return [
+        Deletion(),
+        Deletion(ties="shuffle"),
+        Insertion(),
+        Insertion(ties="shuffle"),
+        DissimilarDeletion(),
+        PatchLfw(),
+        CellOcclusion(rows, cols),
+        Infidelity(),
+        HidingGame(step=10),
+        CompositeGame(),
+        OccluderLocalisation(),
+        Completeness(rows, cols),
+        Symmetry(most_pairs=40),
+        Stability(most_pairs=40),
+        Selectivity(most_pairs=40),
+        SensitivityMax(),
+    ]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of one method."""
+
+    method: str
+    title: str
+    """Of the measure, without options."""
+    measure: str
+    """With the options that differ from their defaults."""
+    figure: str
+    better: Better
+    headline: bool
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Method:
+    """One explainer: what it was, what it cost, and where it came in."""
+
+    name: str
+    settings: Mapping[str, Setting]
+    """Of its explanations."""
+    forward: float
+    """Mean passes for a pair."""
+    backward: float
+    seconds: float
+    """Mean, on the machine that made the explanations."""
+    rank: float
+    """Mean of its ranks in the headline figures, every measure with one vote; 1 is best."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A method that needs more passes than the budget."""
+
+    name: str
+    passes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A pair for the picture: its crops and every method's maps."""
+
+    name: str
+    mated: bool
+    score: float
+    probe: Pixels
+    reference: Pixels
+    maps: Mapping[str, tuple[Maps, Maps]]
+
+
+@dataclass(frozen=True, eq=False)
+class BenchResult:
+    """All methods by all measures."""
+
+    matcher: str
+    pairs: int
+    mated: int
+    people: int
+    threshold: float
+    """Of equal error rates on the clean pairs; what deletion, insertion and Patch-LFW decide by."""
+    accuracy: float
+    """There, of the clean pairs."""
+    budget: int | None
+    """Most passes for one explanation; None: any number."""
+    draws: int
+    """Of the bootstrap over people."""
+    methods: tuple[Method, ...]
+    """Best mean rank first."""
+    left_out: tuple[LeftOut, ...]
+    measures: Mapping[str, Mapping[str, Setting]]
+    """Name of each measure and all of its options."""
+    rows: tuple[Row, ...]
+    shown: tuple[Shown, ...]
+
+    def row(self, method: str, measure: str, figure: str) -> Row:
+        """One cell of the table."""
+        for row in self.rows:
+            if (row.method, row.measure, row.figure) == (method, measure, figure):
+                return row
+        raise InvalidArgument(f"the bench has no figure {figure!r} of {measure!r} for the method {method!r}")
+
+    def beats(self, winner: str, loser: str, measure: str, figure: str) -> bool:
+        """Whether one method is better than another and their intervals do not touch."""
+        one, other = (self.row(method, measure, figure) for method in (winner, loser))
+        if one.better == "neither":
+            return False
+        higher, lower = (one, other) if one.better == "higher" else (other, one)
+        return higher.estimate.above(lower.estimate)
+
+    @property
+    def headlines(self) -> list[tuple[str, str, Better]]:
+        """Measure, figure and direction of what the ranking counts."""
+        seen = {(row.measure, row.figure, row.better): None for row in self.rows if row.headline}
+        return list(seen)
+
+    def to_dict(self) -> dict[str, object]:
+        """Everything but the pictures, as plain JSON values; what applies to no pair is null."""
+        return {
+            "version": __version__,
+            "matcher": self.matcher,
+            "pairs": {"all": self.pairs, "mated": self.mated, "people": self.people},
+            "clean": {"threshold": self.threshold, "accuracy": self.accuracy},
+            "budget": self.budget,
+            "bootstrap": {"draws": self.draws, "unit": "people"},
+            "methods": [{**vars(method), "settings": dict(method.settings)} for method in self.methods],
+            "left_out": [vars(each) for each in self.left_out],
+            "measures": {name: dict(options) for name, options in self.measures.items()},
+            "figures": [_row_dict(row) for row in self.rows],
+        }
+
+
+def _row_dict(row: Row) -> dict[str, object]:
+    about = {"method": row.method, "measure": row.measure, "figure": row.figure, "better": row.better}
+    return {**about, "headline": row.headline, **row.estimate.to_dict()}
+
+
+def run_bench(
+    matcher: Matcher,
+    explainers: Sequence[Explainer],
+    pairs: Sequence[FacePair],
+    measures: Sequence[Measure],
+    out: Path,
+    *,
+    budget: int | None = None,
+    draws: int = DRAWS,
+    streams: int = 1,
+    on_progress: Progress = lambda _what, _pairs: None,
+) -> BenchResult:
+    """Every explainer by every measure; what is done is kept in ``out/kept`` and never done again.
+
+    ``budget`` is the most passes, forward and backward together, that the explanation of one pair may take: methods
+    that need more on the first pair are left out, and named. ``streams`` threads embed side by side, for matchers that
+    allow it. The same folder may serve other lists of pairs and methods later: a result is found again by matcher,
+    method, options and the pixels of its photos, and by this package's version, not by its code: for changed code take
+    a new folder.
+    """
+    _require_names([explainer.name for explainer in explainers], [name_of(measure) for measure in measures])
+    cases = with_strangers(pairs)
+    kept = Kept(out / "kept")
+    scorer = Scorer(matcher, kept, streams)
+    mated = np.array([pair.mated for pair in pairs])
+    clean = scorer.scores([Query(pair.probe.crop[None], pair.reference.crop[None], shared=True) for pair in pairs])
+    scores = np.array([each[0] for each in clean])
+    threshold = equal_error_threshold(scores, mated)
+    asked = {each.name: OnceExplained(each, matcher.name, kept) for each in explainers}
+    costs = {name: each.timed(pairs[0].probe, pairs[0].reference).explanation.cost for name, each in asked.items()}
+    left_out = [LeftOut(name, cost.forward + cost.backward) for name, cost in costs.items()
+                if budget is not None and cost.forward + cost.backward > budget]  # fmt: skip
+    taken = [each for name, each in asked.items() if name not in {left.name for left in left_out}]
+    weights = drawn_people(*zip(*(pair.people for pair in pairs), strict=True), draws=draws, seed=0)
+    rows: list[Row] = []
+    for each in taken:
+        for measure in measures:
+            chosen = spread(mated, measure.most_pairs)
+            records = _records(measure, each, [cases[at] for at in chosen], threshold, kept, scorer)
+            on_progress(f"{each.explainer.name}: {name_of(measure)}", len(chosen))
+            rows += _rows(measure, each, records, mated[chosen], threshold, weights[:, chosen])
+    return BenchResult(
+        matcher=matcher.name,
+        pairs=len(pairs),
+        mated=int(mated.sum()),
+        people=len({person for pair in pairs for person in pair.people}),
+        threshold=threshold,
+        accuracy=float(((scores >= threshold) == mated).mean()),
+        budget=budget,
+        draws=draws,
+        methods=_methods(taken, pairs, rows),
+        left_out=tuple(left_out),
+        measures={name_of(measure): options_of(measure) for measure in measures},  # type: ignore[arg-type]
+        rows=tuple(rows),
+        shown=tuple(_shown(pairs[at], float(scores[at]), taken) for at in spread(mated, min(SHOWN, len(pairs)))),
+    )
+
+
+def _require_names(methods: list[str], measures: list[str]) -> None:
+    for what, names in (("methods", methods), ("measures", measures)):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if not names or twice:
+            raise InvalidArgument(f"want {what} of different names, got {', '.join(twice) or 'none'} twice")
+
+
+def spread(mated: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
+    """Numbers of at most ``most`` pairs (0: all), as many of each kind as there are, evenly spread over the list."""
+    if not most or most >= len(mated):
+        return np.arange(len(mated))
+    kinds = [np.flatnonzero(mated), np.flatnonzero(~mated)]
+    half = min(len(kinds[0]), max(most - len(kinds[1]), most // 2))
+    wanted = half, min(len(kinds[1]), most - half)
+    chosen = [kind[(np.arange(count) * len(kind)) // max(count, 1)] for kind, count in zip(kinds, wanted, strict=True)]
+    return np.sort(np.concatenate(chosen))
+
+
+def _records(
+    measure: Measure, explained: OnceExplained, cases: list[Case], threshold: float, kept: Kept, scorer: Scorer
+) -> list[Record]:
+    """What the measure took from each case."""
+    return play_or_recall(
+        f"{explained.explainer.name}-{name_of(measure)}",
+        [_key(measure, explained, case, threshold) for case in cases],
+        lambda at: measure.play(cases[at], explained, threshold),
+        kept,
+        scorer,
+    )
+
+
+def _key(measure: Measure, explained: OnceExplained, case: Case, threshold: float) -> str:
+    needed = {"stranger": digest(case.stranger.crop), "threshold": repr(threshold)}
+    return key_of(
+        explained.identity,
+        measure.title,
+        repr(sorted(options_of(measure).items())),  # type: ignore[arg-type]
+        face_digest(case.pair.probe),
+        face_digest(case.pair.reference),
+        str(case.pair.mated),
+        *(needed[need] for need in measure.needs),
+    )
+
+
+def _rows(
+    measure: Measure,
+    explained: OnceExplained,
+    records: list[Record],
+    mated: NDArray[np.bool_],
+    threshold: float,
+    weights: Reals,
+) -> list[Row]:
+    values = [measure.values(record, bool(kind), threshold) for record, kind in zip(records, mated, strict=True)]
+
+    def row(figure: Figure) -> Row:
+        column = np.array([value[figure.name] for value in values])
+        estimate = mean_estimate(column, mated, weights)
+        name = explained.explainer.name
+        return Row(name, measure.title, name_of(measure), figure.name, figure.better, figure.headline, estimate)
+
+    return [row(figure) for figure in measure.figures]
+
+
+def _methods(taken: list[OnceExplained], pairs: Sequence[FacePair], rows: list[Row]) -> tuple[Method, ...]:
+    ranks = _mean_ranks(rows)
+    methods = []
+    for each in taken:
+        made = [each.timed(pair.probe, pair.reference) for pair in pairs]
+        costs = np.array([(m.explanation.cost.forward, m.explanation.cost.backward, m.seconds) for m in made])
+        forward, backward, seconds = costs.mean(axis=0).tolist()
+        name = each.explainer.name
+        settings = made[0].explanation.settings
+        methods.append(Method(name, settings, forward, backward, seconds, ranks.get(name, 1.0)))
+    return tuple(sorted(methods, key=lambda method: method.rank))
+
+
+def _mean_ranks(rows: list[Row]) -> dict[str, float]:
+    """Each method's mean over measures of its mean rank in their headline figures: every measure has one vote.
+
+    Equal values share their ranks, and a missing one is last.
+    """
+    ranks: dict[str, dict[str, list[float]]] = {}
+    for measure, figure in dict.fromkeys((row.measure, row.figure) for row in rows if row.headline):
+        column = [row for row in rows if (row.measure, row.figure) == (measure, figure)]
+        sign = -1 if column[0].better == "higher" else 1
+        worth = np.array([sign * row.estimate.value for row in column])
+        for row, rank in zip(column, average_ranks(np.nan_to_num(worth, nan=np.inf)), strict=True):
+            ranks.setdefault(row.method, {}).setdefault(row.title, []).append(float(rank))
+    return {method: float(np.mean([np.mean(each) for each in votes.values()])) for method, votes in ranks.items()}
+
+
+def _shown(pair: FacePair, score: float, taken: list[OnceExplained]) -> Shown:
+    maps = {each.explainer.name: each(pair.probe, pair.reference) for each in taken}
+    return Shown(pair.name, pair.mated, score, pair.probe.crop, pair.reference.crop,
+                 {name: (shown.probe, shown.reference) for name, shown in maps.items()})  # fmt: skip

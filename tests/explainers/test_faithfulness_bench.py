@@ -1,0 +1,393 @@
+"""The bench: all methods by all measures, intervals over people, resumed where it was; and its command."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from explainers import faithful_toys as toys
+from PIL import Image
+
+from xcos.catalog import DATA
+from xcos.cli.main import main
+from xcos.errors import InvalidArgument, InvalidPairList
+from xcos.explainers.bench import BenchResult, Row, default_measures, run_bench, spread
+from xcos.explainers.bench_pairs import csv_pairs, evenly, lfw_pairs, listed_pairs
+from xcos.explainers.bench_report import bench_html, bench_markdown, interval_text, overlaid, sentences, write_bench
+from xcos.explainers.faithfulness import (
+    CellOcclusion,
+    Deletion,
+    Figure,
+    Insertion,
+    Measure,
+    PatchLfw,
+    Selectivity,
+    Symmetry,
+)
+from xcos.explainers.faithfulness.intervals import Estimate, drawn_people, estimate, mean_estimate
+from xcos.explainers.faithfulness.measure import Case, Explain, Need, Play, Record
+
+METHODS = ("true", "random", "inverse", "constant")
+MEASURES: list[Measure] = [Deletion(), Insertion(), CellOcclusion(), Symmetry(most_pairs=6), PatchLfw()]
+PAIRS = toys.people(10)
+
+
+def matcher() -> toys.WeightedPixels:
+    return toys.weighted(toys.skewed_weights())
+
+
+def methods(names: Sequence[str] = METHODS, *, passes: int = 2, most: int = 10**9) -> list[toys.ToyExplainer]:
+    return [toys.ToyExplainer(matcher(), name, passes, most=most) for name in names]
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> BenchResult:
+    return run_bench(matcher(), methods(), PAIRS, MEASURES, tmp_path_factory.mktemp("bench"), draws=200)
+
+
+# --- intervals ---
+
+
+def test_people_are_drawn_and_a_pair_of_two_counts_by_their_product() -> None:
+    weights = drawn_people(["a", "a", "b"], ["a", "b", "c"], draws=2000, seed=0)
+    assert weights.shape == (2000, 3)
+    assert weights.mean(axis=0) == pytest.approx([1, 2 / 3, 2 / 3], abs=0.1)  # E w = 1, E w_i w_j = 1 − 1/n
+    assert set(np.unique(weights)) <= {0, 1, 2, 3}
+
+
+def test_the_mean_and_its_interval_are_those_of_the_weighted_mean_written_out() -> None:
+    random = np.random.default_rng(0)
+    people = [str(at) for at in random.integers(0, 8, 30)]
+    values, mated = random.normal(size=30), np.ones(30, bool)
+    values[3] = np.nan
+    weights = drawn_people(people, people, draws=300, seed=1)
+
+    def mean(weight: np.ndarray) -> float:
+        used = np.isfinite(values)
+        return float(np.average(values[used], weights=weight[used]))
+
+    fast, slow = mean_estimate(values, mated, weights), estimate(mean, weights, 29)
+    assert (fast.value, fast.low, fast.high) == pytest.approx((slow.value, slow.low, slow.high))
+    assert fast.pairs == 29
+
+
+def test_the_interval_of_a_mixture_does_not_hold_the_mixture_itself() -> None:
+    """All mated pairs have 0 and all others 1: the mean is known exactly, whoever is drawn."""
+    kinds = np.arange(40) % 2 == 0
+    people = [str(at // 2) for at in range(40)]
+    others = [name if mated else f"other {at}" for at, (name, mated) in enumerate(zip(people, kinds, strict=True))]
+    found = mean_estimate((~kinds).astype(float), kinds, drawn_people(people, others, draws=200, seed=0))
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_an_interval_of_normal_values_holds_the_truth_as_often_as_it_says() -> None:
+    hits = 0
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        people = [str(at) for at in range(40)]
+        values = random.normal(size=40)
+        found = mean_estimate(values, np.ones(40, bool), drawn_people(people, people, draws=400, seed=seed))
+        hits += found.low <= 0 <= found.high
+    assert 0.88 <= hits / 200 <= 0.98
+
+
+def test_a_figure_that_applies_to_nothing_has_no_interval() -> None:
+    found = mean_estimate(np.full(3, np.nan), np.ones(3, bool), np.ones((5, 3)))
+    assert np.isnan(found.value)
+    assert interval_text(found) == "–"
+    assert found.to_dict() == {"value": None, "low": None, "high": None, "pairs": 0}
+
+
+# --- the table ---
+
+
+def test_the_true_map_is_ranked_first_and_its_inverse_last(result: BenchResult) -> None:
+    assert result.methods[0].name == "true"
+    assert {method.name for method in result.methods} == set(METHODS)
+    ranks = {method.name: method.rank for method in result.methods}
+    assert ranks["true"] < ranks["random"] < ranks["inverse"]
+
+
+@dataclass(frozen=True)
+class Favours:
+    """A measure that one method wins."""
+
+    favourite: str
+    variant: int = 0
+    needs: ClassVar[tuple[Need, ...]] = ()
+    most_pairs: ClassVar[int] = 0
+    figures: ClassVar[tuple[Figure, ...]] = (Figure("win", "higher", headline=True),)
+
+    @property
+    def title(self) -> str:
+        return f"favours {self.favourite}"
+
+    def play(self, case: Case, explain: Explain, _threshold: float) -> Play:
+        yield from ()
+        shown = explain(case.pair.probe, case.pair.reference)
+        return {"win": np.array([float(shown.method == self.favourite)])}
+
+    def values(self, record: Record, _mated: bool, _threshold: float) -> dict[str, float]:
+        return {"win": float(record["win"][0])}
+
+
+def test_every_measure_has_one_vote_however_many_variants_it_has(tmp_path: Path) -> None:
+    measures: list[Measure] = [Favours("true"), Favours("true", 1), Favours("true", 2), Favours("inverse")]
+    found = run_bench(matcher(), methods(("true", "inverse")), PAIRS, measures, tmp_path, draws=20)
+    assert {method.name: method.rank for method in found.methods} == {"true": 1.5, "inverse": 1.5}
+
+
+def test_the_table_has_every_figure_of_every_method(result: BenchResult) -> None:
+    wanted = {(method, measure.title, figure.name) for method in METHODS for measure in MEASURES
+              for figure in measure.figures}  # fmt: skip
+    assert {(row.method, row.measure.split("(")[0], row.figure) for row in result.rows} == wanted
+    assert result.row("true", "cell occlusion", "rank correlation").estimate.value == pytest.approx(1)
+    assert result.row("true", "symmetry(most_pairs=6)", "maps agree").estimate.pairs == 6
+    with pytest.raises(InvalidArgument, match="no figure"):
+        result.row("true", "deletion", "speed")
+
+
+def test_one_beats_another_only_where_the_intervals_do_not_touch(result: BenchResult) -> None:
+    assert result.beats("true", "inverse", "cell occlusion", "rank correlation")
+    assert not result.beats("inverse", "true", "cell occlusion", "rank correlation")
+    assert not result.beats("true", "true", "cell occlusion", "rank correlation")
+    assert result.beats("true", "inverse", "deletion", "score area, mated")  # lower is better
+
+    def with_row(low: float, high: float, better: str) -> BenchResult:
+        rows = [Row("a", "m", "m", "f", better, True, Estimate(0.5, 0.4, 0.6, 9)),  # type: ignore[arg-type]
+                Row("b", "m", "m", "f", better, True, Estimate((low + high) / 2, low, high, 9))]  # type: ignore[arg-type]  # fmt: skip
+        return replace(result, rows=tuple(rows))
+
+    assert with_row(0.2, 0.39, "higher").beats("a", "b", "m", "f")
+    assert not with_row(0.2, 0.4, "higher").beats("a", "b", "m", "f")  # they touch
+    assert with_row(0.2, 0.39, "lower").beats("b", "a", "m", "f")
+    assert not with_row(0.2, 0.39, "neither").beats("a", "b", "m", "f")
+
+
+def test_the_clean_pairs_set_the_threshold_that_is_told(result: BenchResult) -> None:
+    assert result.threshold == toys.threshold_of(matcher(), PAIRS)
+    scores, mated = toys.scores_of(matcher(), PAIRS), np.array([pair.mated for pair in PAIRS])
+    assert result.accuracy == ((scores >= result.threshold) == mated).mean()
+    assert (result.pairs, result.mated, result.people) == (20, 10, 10)
+
+
+def test_methods_above_the_budget_are_left_out_and_named(tmp_path: Path) -> None:
+    explainers = [*methods(("true",)), *methods(("random",), passes=500)]
+    found = run_bench(matcher(), explainers, PAIRS, [CellOcclusion()], tmp_path, budget=100, draws=20)
+    assert [method.name for method in found.methods] == ["true"]
+    assert [(each.name, each.passes) for each in found.left_out] == [("random", 500)]
+    assert any("random (500 passes)" in sentence for sentence in sentences(found))
+
+
+def test_names_that_come_twice_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="methods of different names, got true twice"):
+        run_bench(matcher(), methods(("true", "true")), PAIRS, MEASURES, tmp_path)
+    with pytest.raises(InvalidArgument, match="measures of different names"):
+        run_bench(matcher(), methods(("true",)), PAIRS, [Deletion(), Deletion()], tmp_path)
+
+
+def test_pairs_are_taken_evenly_and_of_both_kinds() -> None:
+    mated = np.arange(20) < 10
+    assert spread(mated, 0).tolist() == list(range(20))
+    assert spread(mated, 4).tolist() == [0, 5, 10, 15]
+    assert spread(mated, 99).tolist() == list(range(20))
+    assert spread(np.arange(12) < 2, 8).tolist()[:2] == [0, 1]  # all there are, and the rest of the other kind
+    assert len(spread(np.arange(12) < 2, 8)) == 8
+
+
+def test_the_default_measures_have_different_names() -> None:
+    from xcos.explainers.faithfulness.measure import name_of
+
+    names = [name_of(measure) for measure in default_measures(7, 7)]
+    assert len(set(names)) == len(names) >= 14
+
+
+# --- resuming ---
+
+
+def test_a_second_run_computes_nothing_and_gives_the_same(tmp_path: Path) -> None:
+    first = run_bench(matcher(), methods(), PAIRS, MEASURES, tmp_path, draws=50)
+    network, explainers = matcher(), methods()
+    again = run_bench(network, explainers, PAIRS, MEASURES, tmp_path, draws=50)
+    assert network.seen == []
+    assert all(not explainer.asked for explainer in explainers)
+    assert again.to_dict() == first.to_dict()
+
+
+def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    whole = run_bench(matcher(), methods(("true",)), PAIRS, MEASURES, tmp_path / "whole", draws=50)
+    with pytest.raises(KeyboardInterrupt):
+        run_bench(matcher(), methods(("true",), most=30), PAIRS, MEASURES, tmp_path / "cut", draws=50)
+    (rest,) = methods(("true",))
+    resumed = run_bench(matcher(), [rest], PAIRS, MEASURES, tmp_path / "cut", draws=50)
+    assert 0 < len(rest.asked) < 30
+    assert repr(resumed.rows) == repr(whole.rows)
+
+
+def test_damaged_and_missing_files_are_made_anew_and_the_rest_is_kept(tmp_path: Path) -> None:
+    first = run_bench(matcher(), methods(("true",)), PAIRS, MEASURES, tmp_path, draws=50)
+    files = sorted((tmp_path / "kept").rglob("*.*"))
+    random = np.random.default_rng(0)
+    for path in random.choice(np.array(files), 12, replace=False):
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+    explainer = methods(("true",))[0]
+    again = run_bench(matcher(), [explainer], PAIRS, MEASURES, tmp_path, draws=50)
+    assert len(explainer.asked) <= 12
+    assert repr(again.rows) == repr(first.rows)
+
+
+def test_more_pairs_later_reuse_what_is_there_but_for_what_depends_on_the_list(tmp_path: Path) -> None:
+    few = [*PAIRS[:5], *PAIRS[10:15]]
+    run_bench(matcher(), methods(("true",)), few, [CellOcclusion(), Selectivity()], tmp_path, draws=20)
+    explainer = methods(("true",))[0]
+    run_bench(matcher(), [explainer], PAIRS, [CellOcclusion()], tmp_path, draws=20)
+    assert len(explainer.asked) == 10  # the pairs that are new
+
+
+# --- report ---
+
+
+def test_the_reports_hold_every_method_and_nothing_from_outside(result: BenchResult, tmp_path: Path) -> None:
+    files = write_bench(result, tmp_path)
+    assert [path.name for path in files] == ["bench.json", "bench.md", "bench.html"]
+    page, table = files[2].read_text("utf-8"), files[1].read_text("utf-8")
+    for method in METHODS:
+        assert f"<td>{method}</td>" in page
+        assert f"| {method} |" in table
+    assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", page)
+    assert "http" not in re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page)
+    assert page.count("data:image/png") == 4 * 2 * (1 + len(METHODS))
+    assert "Who beats whom" in page
+    document = json.loads(files[0].read_text("utf-8"))
+    assert document["bench"]["measures"]["deletion"]["fill"] == "black"
+    assert document["bench"]["measures"]["patch-lfw"]["seed"] == 3
+    assert len(document["bench"]["figures"]) == len(result.rows)
+
+
+def test_names_are_escaped_in_the_page(result: BenchResult) -> None:
+    shown = replace(result.shown[0], name="<script>alert(1)</script>")
+    assert "<script>" not in bench_html(replace(result, shown=(shown,)))
+
+
+def test_the_markdown_is_two_tables_of_even_lines(result: BenchResult) -> None:
+    for block in bench_markdown(result).split("\n\n"):
+        lines = [line for line in block.splitlines() if line.startswith("|")]
+        assert len({line.count("|") for line in lines}) <= 1
+
+
+def test_a_map_is_purple_where_it_speaks_for_and_orange_where_against() -> None:
+    crop = np.full((2, 2, 3), 128, np.uint8)
+    shown = overlaid(crop, np.array([[1.0, 0.0], [-1.0, 0.5]])).astype(int)
+    assert shown[0, 0, 2] > shown[0, 0, 1]  # more blue than green: purple
+    assert shown[1, 0, 0] > shown[1, 0, 2]  # more red than blue: orange
+    assert np.ptp(shown[0, 1]) < 3
+    assert np.ptp(overlaid(crop, np.ones((2, 2)))[0, 0].astype(int)) < 3  # a constant map is nowhere
+
+
+# --- pairs and command ---
+
+
+def test_people_of_a_csv_list_are_linked_by_its_mated_pairs(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("probe,reference,mated\na.png,b.png,1\nb.png,c.png,1\nd.png,a.png,0\n")
+    pairs = csv_pairs(path)
+    assert [pair.mated for pair in pairs] == [True, True, False]
+    assert pairs[0].people[0] == pairs[1].people[1] == pairs[2].people[1] != pairs[2].people[0]
+    path.write_text("probe,reference,mated\na.png,b.png,1\nb.png,a.png,0\n")
+    with pytest.raises(InvalidPairList, match="link both photos to one person"):
+        csv_pairs(path)
+    path.write_text("probe,reference\na.png,b.png\n")
+    with pytest.raises(InvalidPairList, match="whether it is mated"):
+        csv_pairs(path)
+
+
+def test_pairs_of_lfws_own_list_are_read_line_by_line(tmp_path: Path) -> None:
+    (tmp_path / "pairsDevTest.txt").write_text("1\nAnn_B\t1\t2\nAnn_B\t3\tCy_D\t4\n")
+    pairs = listed_pairs(f"lfw:{tmp_path}")
+    assert [pair.people for pair in pairs] == [("Ann_B", "Ann_B"), ("Ann_B", "Cy_D")]
+    assert pairs[1].reference == tmp_path / "images" / "Cy_D" / "Cy_D_0004.jpg"
+    assert len(evenly(pairs * 5, 4)) == 4
+    (tmp_path / "pairsDevTest.txt").write_text("1\nAnn_B\tone\t2\n")
+    with pytest.raises(InvalidPairList, match="line 2"):
+        lfw_pairs(tmp_path)
+    with pytest.raises(InvalidPairList, match="lfw:FOLDER"):
+        lfw_pairs(tmp_path / "nothing")
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    rows = ["0_front,0_smile,1", "1_front,1_smile,1", "0_front,1_front,0", "2_front,0_smile,0"]
+    lines = [
+        ",".join(f"{DATA / 'examples' / word}.jpg" if "_" in word else word for word in row.split(",")) for row in rows
+    ]
+    (tmp_path / "pairs.csv").write_text("\n".join(["probe,reference,mated", *lines]) + "\n")
+    return tmp_path / "pairs.csv"
+
+
+@pytest.mark.slow
+def test_the_command_writes_the_reports_and_goes_on_where_it_was(
+    listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["bench", "explainers", "--pairs", str(listed), "--methods", "own,center", "--out", str(tmp_path / "out")]
+    words += ["--measures", "deletion,completeness"]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "| own |" in printed
+    assert "2 methods on 4 pairs (2 mated) of 3 people" in printed
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "kept").rglob("*.*")}
+    assert main([*words, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert [Path(file).name for file in summary["files"]] == ["bench.json", "bench.md", "bench.html"]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "kept").rglob("*.*")} == before
+    document = json.loads((tmp_path / "out" / "bench.json").read_text("utf-8"))
+    own = next(row for row in document["bench"]["figures"]
+               if (row["method"], row["measure"]) == ("own", "completeness"))  # fmt: skip
+    assert own["value"] < 1e-6
+    assert 0 < document["locality"]["leak"] < 1.5
+
+
+@pytest.mark.slow
+def test_the_command_plays_on_twins_too(listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    probe = np.asarray(Image.open(DATA / "examples" / "3_front.jpg").convert("RGB"))
+    for part, rows in (("brow", slice(90, 120)), ("chin", slice(200, 230))):
+        home = tmp_path / "twins" / "three" / part
+        home.mkdir(parents=True)
+        twin = probe.copy()
+        twin[rows, 100:200] = twin[rows, 100:200].mean(axis=(0, 1))
+        Image.fromarray(probe).save(home / "probe.png")
+        Image.fromarray(twin).save(home / "twin.png")
+    words = ["bench", "explainers", "--pairs", str(listed), "--methods", "own", "--out", str(tmp_path / "out")]
+    assert main([*words, "--measures", "completeness", "--twins", str(tmp_path / "twins")]) == 0
+    printed = capsys.readouterr().out
+    assert "2 triplets" in printed
+    assert "| true part |" in printed
+    document = json.loads((tmp_path / "out" / "bench.json").read_text("utf-8"))
+    (twins,) = document["twins"]
+    assert {each["part"] for each in twins["parts"]} == {"all", "brow", "chin"}
+    assert twins["played"] == 2
+    assert twins["games"]["pixel change"]["rates"][1]["value"] == 1
+    assert "Twins with one part changed" in (tmp_path / "out" / "bench.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--methods", "own,,own"], "different names"),
+        (["--methods", "own", "--pairs-limit", "-1"], "--pairs-limit"),
+        (["--methods", "own", "--budget", "0"], "--budget"),
+        (["--methods", "nothing"], "method 'nothing' is unknown"),
+        (["--methods", "own", "--measures", "beauty"], "measure 'beauty' is unknown"),
+    ],
+)
+def test_wrong_words_are_told(
+    words: list[str], message: str, listed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "explainers", "--pairs", str(listed), "--out", str(tmp_path / "out"), *words]) == 2
+    assert message in capsys.readouterr().err

@@ -206,6 +206,11 @@ def test_the_default_measures_have_different_names() -> None:
 
     names = [name_of(measure) for measure in default_measures(7, 7)]
     assert len(set(names)) == len(names) >= 14
+    most = {measure.title: measure.most_pairs for measure in default_measures(extra_pairs=30)}
+    assert most["patch-lfw"] == most["stability"] == 30
+    assert most["sensitivity"] == 20
+    assert most["deletion"] == 0
+    assert {measure.title: measure.most_pairs for measure in default_measures()}["patch-lfw"] == 0
 
 
 # --- resuming ---
@@ -241,6 +246,14 @@ def test_damaged_and_missing_files_are_made_anew_and_the_rest_is_kept(tmp_path: 
     again = run_bench(matcher(), [explainer], PAIRS, MEASURES, tmp_path, draws=50)
     assert len(explainer.asked) <= 12
     assert repr(again.rows) == repr(first.rows)
+
+
+def test_a_limit_of_pairs_keeps_what_was_played_and_names_itself(tmp_path: Path) -> None:
+    few = run_bench(matcher(), methods(("true",)), PAIRS, [PatchLfw(most_pairs=6)], tmp_path, draws=20)
+    assert few.row("true", "patch-lfw(most_pairs=6)", "error area").estimate.pairs == 6
+    (explainer,) = methods(("true",))
+    run_bench(matcher(), [explainer], PAIRS, [PatchLfw()], tmp_path, draws=20)
+    assert len(explainer.asked) == len(PAIRS) - 6  # the patched pairs that are new
 
 
 def test_more_pairs_later_reuse_what_is_there_but_for_what_depends_on_the_list(tmp_path: Path) -> None:

@@ -30,13 +30,13 @@ LOCALITY_PAIRS = 4
 
 def run(options: argparse.Namespace) -> int:
     """Exit code of ``xcos bench``."""
-    if options.pairs_limit < 0 or (options.budget is not None and options.budget < 1):
-        raise InvalidArgument("--pairs-limit must be 0 (all) or more, and --budget 1 or more")
+    if min(options.pairs_limit, options.extra_limit) < 0 or (options.budget is not None and options.budget < 1):
+        raise InvalidArgument("--pairs-limit and --extra-limit must be 0 (all) or more, and --budget 1 or more")
     out = _made(Path(options.out))
     verifier = build_verifier(detector=options.detector, model=options.model, face=options.face)
     matcher = GridMatcher(verifier.embedder, verifier.comparator)
     explainers = [build_explainer(name, matcher) for name in _names(options.methods, "methods")]
-    measures = _measures(options.measures, matcher)
+    measures = _measures(options.measures, matcher, options.extra_limit)
     with without_decoder_chatter():
         found = find_pairs(evenly(listed_pairs(options.pairs), options.pairs_limit), verifier.extractor)
     _report_refused(found)
@@ -65,11 +65,11 @@ def _names(text: str, what: str) -> list[str]:
     return names
 
 
-def _measures(text: str, matcher: GridMatcher) -> list[Measure]:
+def _measures(text: str, matcher: GridMatcher, extra_pairs: int) -> list[Measure]:
     template = matcher.template
     blank = np.full((1, template.height, template.width, 3), 127, np.uint8)
     rows, cols = matcher.encode(blank).grids.shape[1:3]
-    every = default_measures(rows, cols)
+    every = default_measures(rows, cols, extra_pairs=extra_pairs)
     if not text:
         return every
     wanted = _names(text, "measures")

@@ -231,6 +231,13 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("--out", required=True, metavar="FOLDER", help="for bench.html, .md, .json and kept results")
     command.add_argument("--budget", type=int, metavar="N", help="leave out methods that need more passes a pair")
     command.add_argument("--pairs-limit", type=int, default=0, metavar="N", help="of each kind half, evenly spread")
+    command.add_argument(
+        "--extra-limit",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of pairs that are explained again, changed (default all)",
+    )
     command.add_argument("--measures", default="", metavar="A,B,…", help="only these measures (default all)")
     command.add_argument("--twins", default="", metavar="FOLDER", help="also on twins with one part changed (docs)")
     command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")

@@ -54,28 +54,33 @@ Progress = Callable[[str, int], None]
 """Told what was done and of how many pairs."""
 
 
-def default_measures(rows: int = 7, cols: int = 7) -> list[Measure]:
-    """All measures that play on pairs, for a grid of ``rows`` × ``cols`` cells.
+def default_measures(rows: int = 7, cols: int = 7, *, extra_pairs: int = 0) -> list[Measure]:
+    """All measures that play on pairs, for a grid of ``rows`` × ``cols`` cells; the hiding game in steps of 10 %.
 
-    Those that need further explanations of each pair play on fewer pairs, and the hiding game in steps of 10 %.
+    Those that explain a pair again, changed, play on at most ``extra_pairs`` pairs (0: as many as they ask for), so
+    that methods of thousands of passes can be had on many pairs.
     """
+
+    def most(pairs: int) -> int:
+        return min(pairs, extra_pairs) if extra_pairs and pairs else extra_pairs or pairs
+
     return [
         Deletion(),
         Deletion(ties="shuffle"),
         Insertion(),
         Insertion(ties="shuffle"),
         DissimilarDeletion(),
-        PatchLfw(),
+        PatchLfw(most_pairs=most(0)),
         CellOcclusion(rows, cols),
         Infidelity(),
         HidingGame(step=10),
-        CompositeGame(),
-        OccluderLocalisation(),
+        CompositeGame(most_pairs=most(0)),
+        OccluderLocalisation(most_pairs=most(0)),
         Completeness(rows, cols),
-        Symmetry(most_pairs=40),
-        Stability(most_pairs=40),
-        Selectivity(most_pairs=40),
-        SensitivityMax(),
+        Symmetry(most_pairs=most(40)),
+        Stability(most_pairs=most(40)),
+        Selectivity(most_pairs=most(40)),
+        SensitivityMax(most_pairs=most(20)),
     ]
 
 
@@ -277,7 +282,7 @@ def _records(
 ) -> list[Record]:
     """What the measure took from each case."""
     return play_or_recall(
-        f"{explained.explainer.name}-{name_of(measure)}",
+        f"{explained.explainer.name}-{measure.title}",
         [_key(measure, explained, case, threshold) for case in cases],
         lambda at: measure.play(cases[at], explained, threshold),
         kept,
@@ -286,11 +291,12 @@ def _records(
 
 
 def _key(measure: Measure, explained: OnceExplained, case: Case, threshold: float) -> str:
+    options = {name: value for name, value in options_of(measure).items() if name != "most_pairs"}  # type: ignore[arg-type]
     needed = {"stranger": digest(case.stranger.crop), "threshold": repr(threshold)}
     return key_of(
         explained.identity,
         measure.title,
-        repr(sorted(options_of(measure).items())),  # type: ignore[arg-type]
+        repr(sorted(options.items())),
         face_digest(case.pair.probe),
         face_digest(case.pair.reference),
         str(case.pair.mated),

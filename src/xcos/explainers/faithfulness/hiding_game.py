@@ -73,10 +73,10 @@ class CompositeGame:
     """
 
     seed: int = 0
+    most_pairs: int = 0
 
     title: ClassVar[str] = "composite game"
     needs: ClassVar[tuple[Need, ...]] = ("stranger",)
-    most_pairs: ClassVar[int] = 0
     figures: ClassVar[tuple[Figure, ...]] = (Figure("share in the mated half", "higher", headline=True),)
 
     def play(self, case: Case, explain: Explain, _threshold: float) -> Play:

@@ -56,10 +56,10 @@ class OccluderLocalisation:
 
     occluder: str = "squares"
     seed: int = 0
+    most_pairs: int = 0
 
     title: ClassVar[str] = "occluder localisation"
     needs: ClassVar[tuple[Need, ...]] = ()
-    most_pairs: ClassVar[int] = 0
     figures: ClassVar[tuple[Figure, ...]] = (
         Figure("AUC", "higher", headline=True),
         Figure("pointing hit", "higher"),

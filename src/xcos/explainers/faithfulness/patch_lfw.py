@@ -35,10 +35,10 @@ class PatchLfw:
     side: int = 0
     """Pixels; 0: 16 of 112."""
     seed: int = 3
+    most_pairs: int = 0
 
     title: ClassVar[str] = "patch-lfw"
     needs: ClassVar[tuple[Need, ...]] = ("stranger", "threshold")
-    most_pairs: ClassVar[int] = 0
     figures: ClassVar[tuple[Figure, ...]] = (
         Figure("error area", "lower", headline=True),
         Figure("FNMR area", "lower"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import xcos
 from xcos.alignment import DLIB_150, align
@@ -17,6 +18,9 @@ from xcos.embedders import DlibResNet
 from xcos.images import read_image
 from xcos.types import AlignedFace, Crops, Photo
 from xcos.verifier import Verifier
+
+settings.register_profile("busy", deadline=None)  # a busy machine may stop any example for a while
+settings.load_profile("busy")
 
 EXAMPLES = Path(xcos.__file__).parent / "data" / "examples"
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"

@@ -342,9 +342,9 @@ def test_killed_at_random_moments_a_training_ends_at_the_same_hash(memory: Path,
     write_config(tmp_path, BACKBONE)
     if kind == "head":
         go(tmp_path, "teacher")
-        write_config(tmp_path, HEAD.replace("epochs = 1", "epochs = 20").replace("held_out = 2", ""))
+        write_config(tmp_path, HEAD.replace("epochs = 1", "epochs = 28").replace("held_out = 2", ""))
     else:
-        write_config(tmp_path, BACKBONE.replace("epochs = 2", "epochs = 20"))
+        write_config(tmp_path, BACKBONE.replace("epochs = 2", "epochs = 28"))
     found = kill_again_and_again(tmp_path, kills=22)
     assert len(found) >= 20
     last = [max((int(name[5:]) for name in names if name.startswith("step-")), default=0) for names in found]

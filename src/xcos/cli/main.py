@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_explain(commands)
     _add_bench(commands)
     _add_plug(commands)
+    _add_evaluate(commands)
     _add_lint_model(commands)
     _add_calibrate(commands)
     _add_demo(commands)
@@ -310,6 +311,32 @@ def _add_lint_model(commands: argparse._SubParsersAction[_Parser]) -> None:
         from xcos.cli import lint_model
 
         return lint_model.run(options)
+
+    command.set_defaults(run=run)
+
+
+def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
+    more = "Protocols, the files they need and what is checked: docs/protocols.md; what comes out: docs/evaluate.md."
+    command = _command(commands, "evaluate", "error rates with honest intervals, on a protocol", more)
+    command.add_argument("protocol", help="lfw, lfw-view1, calfw, cplfw, cfp-fp, agedb-30, …, csv for your own list")
+    command.add_argument("data", help="folder or file of the set, as its owner gives it out")
+    command.add_argument("--out", required=True, metavar="FOLDER", help="where report and scores go")
+    models = "a packaged embedder (default xcos-dlib-7x7), onnx:FILE.onnx with its card beside it, or a model folder"
+    command.add_argument("--model", default="", metavar="NAME", help=models)
+    command.add_argument("--against", default="", metavar="NAME", help="a second model on the same pairs")
+    command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
+    command.add_argument("--face", type=_face, default="center", help="which of several faces (default center)")
+    command.add_argument("--mirror", action="store_true", help="average each template with its mirror image's")
+    command.add_argument(
+        "--cache", default="", metavar="FOLDER", help="for features (default: FOLDER.cache beside --out)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the bootstrap over people")
+    command.add_argument("--as-published", action="store_true", help="let repeated pairs stand")
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import evaluate
+
+        return evaluate.run(options)
 
     command.set_defaults(run=run)
 

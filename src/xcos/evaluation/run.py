@@ -1,0 +1,71 @@
+"""A protocol and a face model → scores of all its pairs, by the model's grid and by its own vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xcos.compare import Uniform, vectors_as_grids
+from xcos.errors import InvalidArgument
+from xcos.evaluation.embedding import EmbeddedSamples
+from xcos.evaluation.protocol import Truths, VerificationProtocol
+from xcos.evaluation.scores import FAILED, ScoreSet
+from xcos.interfaces import Comparator
+from xcos.types import Reals, freeze
+
+PAIRS_AT_ONCE = 512
+VECTOR = "vector"
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Scores of one matcher on all pairs of a protocol."""
+
+    matcher: str
+    """Model and how its templates are compared."""
+    scores: ScoreSet
+    failed: Truths
+    """(samples,): those without a template."""
+
+    def __post_init__(self) -> None:
+        freeze(self, failed=self.failed)
+
+
+def score_pairs(protocol: VerificationProtocol, embedded: EmbeddedSamples, comparator: Comparator | None) -> Scored:
+    """The scores of all pairs; without a comparator the cosines of the model's own vectors.
+
+    A pair of which a sample has no template is −∞ and stays (:data:`~xcos.evaluation.scores.FAILED`).
+    """
+    if embedded.samples is not protocol.samples:
+        raise InvalidArgument("these templates are of another protocol's samples; embed this one's")
+    scores = np.full(len(protocol), FAILED)
+    usable = np.flatnonzero(embedded.present[protocol.probe] & embedded.present[protocol.reference])
+    for start in range(0, len(usable), PAIRS_AT_ONCE):
+        rows = usable[start : start + PAIRS_AT_ONCE]
+        scores[rows] = _scores(embedded, comparator, protocol.probe[rows], protocol.reference[rows])
+    subjects = protocol.samples.subjects
+    return Scored(
+        matcher=f"{embedded.model} · {comparator.name if comparator else VECTOR}",
+        scores=ScoreSet(scores, protocol.mated, subjects[protocol.probe], subjects[protocol.reference]),
+        failed=~embedded.present,
+    )
+
+
+def _scores(
+    embedded: EmbeddedSamples, comparator: Comparator | None, probe: np.ndarray, reference: np.ndarray
+) -> Reals:
+    if comparator is None:
+        grids = [vectors_as_grids(np.asarray(embedded.vectors[rows])) for rows in (probe, reference)]
+        similarity, attention = Uniform().maps(*grids)
+    else:
+        similarity, attention = comparator.maps(embedded.grids[probe], embedded.grids[reference])
+    scores: Reals = (similarity * attention).sum(axis=(1, 2))
+    return scores
+
+
+def sample_name(protocol: VerificationProtocol, number: int) -> str:
+    """Name of a sample for tables: that of its photo, or of the first of several and how many more there are."""
+    photos = protocol.samples.sources[number].photos
+    first = protocol.samples.photos[photos[0]].name
+    return first if len(photos) == 1 else f"sample {number}: {first} and {len(photos) - 1} more"

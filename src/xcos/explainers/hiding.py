@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 from numpy.typing import NDArray
 
 from xcos.errors import InvalidArgument
+from xcos.explainers.masking import BLUR, FILLS, GREY, Fill
 from xcos.types import Pixels
 
-Fill = Literal["black", "grey", "mean", "blur"]
-"""What stands where a photo is hidden: black, middle grey, the crop's mean colour, the crop blurred."""
+__all__ = ["Fill", "Mask", "filled", "hide", "require_fill"]
+
 Mask = NDArray[np.bool_]
 """``(H, W)``: True where a crop is hidden."""
-BLUR = 0.04
-"""Standard deviation in widths of the crop, as DISE blurs what it hides (Williford et al. 2020)."""
-GREY = 128
 
 
 def hide(crop: Pixels, hidden: Mask, fill: Fill) -> Pixels:
@@ -30,8 +26,8 @@ def hide(crop: Pixels, hidden: Mask, fill: Fill) -> Pixels:
 
 def require_fill(fill: str) -> None:
     """Raises :class:`InvalidArgument` unless ``fill`` is one of the known ones."""
-    if fill not in get_args(Fill):
-        raise InvalidArgument(f"fill must be one of {', '.join(get_args(Fill))}, got {fill!r}", fill=fill)
+    if fill not in FILLS:
+        raise InvalidArgument(f"fill must be one of {', '.join(FILLS)}, got {fill!r}", fill=fill)
 
 
 def filled(crop: Pixels, fill: Fill) -> Pixels:

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from xcos.errors import InvalidArgument
-from xcos.types import AlignedFace, Maps, Reals
+from xcos.explainers.smoothing import smoothed
+from xcos.types import AlignedFace, Maps
 
 
 def on_pixels(values: Tensor, face: AlignedFace) -> Maps:
@@ -36,10 +37,7 @@ def blurred(values: Maps, sigma: float) -> Maps:
     At the border what would lie outside is left out and the rest weighs more, so a constant stays what it is.
     """
     require_sigma(sigma)
-    if sigma == 0:
-        return values
-    down, across = (_rows(size, sigma) for size in values.shape)
-    return down @ values @ across.T
+    return smoothed(values, sigma) if sigma else values
 
 
 def shares(values: Maps) -> Maps:
@@ -52,13 +50,6 @@ def require_sigma(sigma: float) -> None:
     """Raises :class:`InvalidArgument` unless a blur can be made with it."""
     if not (np.isfinite(sigma) and sigma >= 0):
         raise InvalidArgument(f"sigma must be 0 or more pixels, got {sigma}")
-
-
-def _rows(size: int, sigma: float) -> Reals:
-    distance = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
-    weights = np.where(distance <= np.ceil(4 * sigma), np.exp(-(distance**2) / (2 * sigma**2)), 0.0)
-    rows: Reals = weights / weights.sum(axis=1, keepdims=True)
-    return rows
 
 
 def summed_over_channels(values: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class Ebp:
             shares(blurred(on_pixels(won(run, partner.template), face), self.sigma))
             for run, partner, face in ((pair.probe, pair.reference, probe), (pair.reference, pair.probe, reference))
         ]
-        return Explanation(self.name, maps[0], maps[1], pair.score, Cost(4, 2), {"sigma": self.sigma})
+        return Explanation(self.name, maps[0], maps[1], pair.score, pair.cost + Cost(0, 2), {"sigma": self.sigma})
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ class ContrastiveEbp:
         }
         sides = ((pair.probe, pair.reference, probe), (pair.reference, pair.probe, reference))
         one, other = (self._map(run, partner, face) for run, partner, face in sides)
-        return Explanation(self.name, one, other, pair.score, Cost(4, 4), settings)
+        return Explanation(self.name, one, other, pair.score, pair.cost + Cost(0, 4), settings)
 
     def _map(self, run: Run, partner: Run, face: AlignedFace) -> Maps:
         rival = rival_of(partner.template, self.non_mate)
@@ -101,18 +101,20 @@ class ContrastiveEbp:
 
 @dataclass(frozen=True, eq=False)
 class ExcitedPair:
-    """Excited runs of both photos, and their score."""
+    """Excited runs of both photos, their score, and what these cost."""
 
     probe: Run
     reference: Run
     score: float
+    cost: Cost
 
     @staticmethod
     def of(matcher: DifferentiableMatcher, probe: AlignedFace, reference: AlignedFace) -> ExcitedPair:
-        """Counts as four forward passes."""
+        """Counts as four forward passes, and those of asking the matcher that is stood for."""
         one, other = (excited_run(matcher, matcher.pixels(face)) for face in (probe, reference))
-        score = matcher.score(one.template.detach(), other.template.detach())
-        return ExcitedPair(one, other, float(score))
+        value = matcher.score(one.template.detach(), other.template.detach())
+        score, asked = matcher.agreed(value, probe, reference)
+        return ExcitedPair(one, other, score, Cost(4) + asked)
 
 
 def won(run: Run, weights: Tensor) -> Tensor:

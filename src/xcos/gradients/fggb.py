@@ -44,13 +44,14 @@ class Fggb:
         pixels = [self.matcher.pixels(face) for face in (probe, reference)]
         one, other = (self.matcher.encode(each) for each in pixels)
         terms = self.matcher.scoring.terms(one, other).detach()
+        score, asked = self.matcher.agreed(terms.sum(), probe, reference)
         says = terms - self.threshold / len(terms)
         return Explanation(
             method=self.name,
             probe=self._map(pixels[0], one, other, says),
             reference=self._map(pixels[1], other, one, says),
-            score=float(terms.sum()),
-            cost=Cost(forward=2, backward=2 * len(terms)),
+            score=score,
+            cost=Cost(forward=2, backward=2 * len(terms)) + asked,
             settings={"threshold": self.threshold, "sigma": self.sigma},
         )
 

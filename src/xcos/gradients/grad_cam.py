@@ -41,15 +41,16 @@ class GradCam:
             templates = [self.matcher.encode(self.matcher.pixels(face)) for face in (probe, reference)]
         for features in seen:
             require_places(features)
-        score = self.matcher.score(*templates)
-        gradients = torch.autograd.grad(score, seen)
+        value = self.matcher.score(*templates)
+        score, asked = self.matcher.agreed(value, probe, reference)
+        gradients = torch.autograd.grad(value, seen)
         maps = []
         for face, features, gradient in zip((probe, reference), seen, gradients, strict=True):
             weighted = gradient.mean(dim=(2, 3), keepdim=True) * features
             cam = summed_over_channels(weighted)
             maps.append(on_pixels(cam if self.signed else relu(cam), face))
         settings: dict[str, Setting] = {"layer": layer, "signed": self.signed}
-        return Explanation(self.name, maps[0], maps[1], float(score.detach()), Cost(2, 2), settings)
+        return Explanation(self.name, maps[0], maps[1], score, Cost(2, 2) + asked, settings)
 
 
 @contextmanager

@@ -59,7 +59,8 @@ class SubtreeEbp:
     def explain(self, probe: AlignedFace, reference: AlignedFace) -> Explanation:
         """Maps ≥ 0 that sum to 1, or are all 0 where no unit tells the two apart."""
         one, other = (ordinary_run(self.matcher, self.matcher.pixels(face)) for face in (probe, reference))
-        score = float(self.matcher.score(one.template.detach(), other.template.detach()))
+        value = self.matcher.score(one.template.detach(), other.template.detach())
+        score, asked = self.matcher.agreed(value, probe, reference)
         maps: list[Maps] = []
         backward = 0
         for face, own, partner in ((probe, one, other), (reference, other, one)):
@@ -71,7 +72,7 @@ class SubtreeEbp:
             "layers": self.layers,
             "sigma": self.sigma,
         }
-        return Explanation(self.name, maps[0], maps[1], score, Cost(forward=6, backward=backward), settings)
+        return Explanation(self.name, maps[0], maps[1], score, Cost(6, backward) + asked, settings)
 
     def _units(self, own: Run, partner: Tensor) -> list[_Unit]:
         """The telling units of the layers kept, the largest value first."""

@@ -39,13 +39,14 @@ class Xssab:
         pixels = [self.matcher.pixels(face) for face in (probe, reference)]
         one, other = (self.matcher.encode(each) for each in pixels)
         terms = self.matcher.scoring.terms(one, other).detach()
+        score, asked = self.matcher.agreed(terms.sum(), probe, reference)
         speaks_for = terms >= self.threshold / len(terms)
         return Explanation(
             method=self.name,
             probe=self._map(pixels[0], one, other, speaks_for),
             reference=self._map(pixels[1], other, one, speaks_for),
-            score=float(terms.sum()),
-            cost=Cost(forward=2, backward=4),
+            score=score,
+            cost=Cost(forward=2, backward=4) + asked,
             settings={"threshold": self.threshold},
         )
 

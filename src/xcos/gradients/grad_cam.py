@@ -29,6 +29,10 @@ class GradCam:
     layer: str = ""
     signed: bool = False
 
+    def __post_init__(self) -> None:
+        if self.layer:
+            self.matcher.module(self.layer)
+
     @property
     def name(self) -> str:
         """``grad-cam``."""

@@ -23,7 +23,10 @@ ROUNDING = 1e-5
 
 @dataclass(frozen=True)
 class Ebp:
-    """Probability that a pixel wins the other photo's template: Williford, May, Byrne, ECCV 2020.
+    """Probability that a pixel wins the other photo's template.
+
+    Williford, May, Byrne, "Explainable Face Recognition" (ECCV 2020), after Zhang, Lin, Brandt, Shen, Sclaroff,
+    "Top-down Neural Attention by Excitation Backprop" (ECCV 2016).
 
     A linear layer whose weights are the other photo's template stands behind the network; the probability of its output
     is led back (:mod:`xcos.gradients.excitation`) to the matcher's first layer, summed over channels, enlarged, blurred
@@ -61,7 +64,8 @@ class ContrastiveEbp:
     negative, which asks for what does not speak against the match as well.
 
     ``truncate`` leaves out the places of smallest probability that together hold this share of the first; 0.2 is the
-    authors' truncated contrastive EBP. Four forward and four backward passes.
+    truncated contrastive EBP of Williford, May, Byrne, "Explainable Face Recognition" (ECCV 2020). Four forward and
+    four backward passes.
     """
 
     matcher: DifferentiableMatcher

@@ -20,9 +20,10 @@ from xcos.types import AlignedFace
 class GradCam:
     """Channels of a feature map by how much the score rises with them: ``relu(Σ α_k A_k)``, α the mean gradient.
 
-    Selvaraju et al., ICCV 2017, with the pair's score in the place of a class. Two forward and two backward passes,
-    both maps from one gradient. With ``signed`` the last ReLU is left out, so that what speaks against a match is below
-    0. ``layer`` is the path of a module with places; the matcher's own where it is empty.
+    Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization" (ICCV 2017),
+    with the pair's score in the place of a class. Two forward and two backward passes, both maps from one gradient.
+    With ``signed`` the last ReLU is left out, so that what speaks against a match is below 0. ``layer`` is the path of
+    a module with places; the matcher's own where it is empty.
     """
 
     matcher: DifferentiableMatcher

@@ -32,8 +32,8 @@ class _Unit:
 class SubtreeEbp:
     """Maps of the units that raise the score and lower a rival's, one of each layer, weighed by how much they do.
 
-    Williford, May, Byrne, ECCV 2020. (1) Gradients of the score with the other photo and of that with the rival, at the
-    ReLUs' outputs. (2) In each layer the active unit with the largest ``[g_mate ≥ 0] · (−g_rival)``. (3) EBP from that
+    Williford, May, Byrne, "Explainable Face Recognition" (ECCV 2020). (1) Gradients of the score with the other photo
+    and of that with the rival, at the ReLUs' outputs. (2) In each layer the active unit with the largest ``[g_mate ≥ 0] · (−g_rival)``. (3) EBP from that
     unit alone. (4) The ``layers`` largest values are kept, scaled to 0…1 from the smallest of them to the largest, and
     weigh their units' maps, each divided by its maximum. (5) Their sum, blurred and scaled to sum 1.
 

@@ -80,7 +80,8 @@ class SemanticRegions:
     """Hides one region after the other, in the probe, in the reference and in both, and takes the score apart by
     region.
 
-    Single removal after Doh et al., "Found in Translation" (arXiv 2501.05471), with the change of the score as effect;
+    Single removal after Doh et al., "Found in Translation: semantic approaches for enhancing AI interpretability in
+    face verification" (arXiv 2501.05471), with the change of the score as effect;
     two passes for the pair and two for each region. The contribution needs none: a cell's is divided among the regions
     by the share of its square that they cover, in the mean of both photos, so that all regions sum to the score. The
     regions lie as each photo's own landmarks do.

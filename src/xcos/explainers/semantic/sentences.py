@@ -100,7 +100,7 @@ def _lines(region: RegionMeasure) -> list[str]:
 
 def region_table(measured: SemanticMeasures) -> list[list[str]]:
     """The numbers of all regions in rows of words, below a head: what the score loses, and what a region adds."""
-    head = ["region", "hidden in probe", "in reference", "in both", "contribution", "weight", "similarity"]
+    head = ["region hidden", "score change: probe", "reference", "both", "contribution", "weight", "similarity"]
     return [head, *(_row(region) for region in measured.regions)]
 
 

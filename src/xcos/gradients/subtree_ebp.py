@@ -33,9 +33,10 @@ class SubtreeEbp:
     """Maps of the units that raise the score and lower a rival's, one of each layer, weighed by how much they do.
 
     Williford, May, Byrne, "Explainable Face Recognition" (ECCV 2020). (1) Gradients of the score with the other photo
-    and of that with the rival, at the ReLUs' outputs. (2) In each layer the active unit with the largest ``[g_mate ≥ 0] · (−g_rival)``. (3) EBP from that
-    unit alone. (4) The ``layers`` largest values are kept, scaled to 0…1 from the smallest of them to the largest, and
-    weigh their units' maps, each divided by its maximum. (5) Their sum, blurred and scaled to sum 1.
+    and of that with the rival, at the ReLUs' outputs. (2) In each layer the active unit with the largest
+    ``[g_mate ≥ 0] · (−g_rival)``. (3) EBP from that unit alone. (4) The ``layers`` largest values are kept, scaled to
+    0…1 from the smallest of them to the largest, and weigh their units' maps, each divided by its maximum. (5) Their
+    sum, blurred and scaled to sum 1.
 
     The rival is as in :class:`xcos.gradients.ebp.ContrastiveEbp`; of the dual the gradient is that of the score turned
     round. Six forward passes, and backward one (two with a ``non_mate``) and one more for each kept layer, per photo.

@@ -161,3 +161,13 @@ def test_every_public_name_keeps_its_meaning_after_the_whole_package_is_used() -
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    code = (
+        "import sys; from xcos.cli import main\n"
+        "try:\n    main(['explain', '--help'])\n"
+        f"except SystemExit: print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\n[]\n")

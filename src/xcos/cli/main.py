@@ -7,11 +7,13 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from xcos.errors import InputRefused, InvalidArgument, MissingPackage, UsageError, XcosError
-from xcos.types import FaceChoice
 from xcos.version import __version__
+
+if TYPE_CHECKING:
+    from xcos.types import FaceChoice  # NumPy is behind it, and help must not wait for that
 
 USAGE, REFUSED, INTERNAL = 2, 4, 5
 STOPPED = "stopped; nothing is half written, and a list of pairs goes on where it was with the same command"

@@ -15,6 +15,7 @@ import torch
 from gradients.known_truth import KNOWN
 from gradients.toys import INPUTS as PIXELS
 from gradients.toys import TINY, Dense, matcher_of, random_pair, random_weights
+from torch import nn
 
 from xcos.catalog import EXPLAINERS, build_explainer
 from xcos.compare import NormWeighted, TrustWeighted, Uniform
@@ -23,6 +24,7 @@ from xcos.errors import InvalidArgument, InvalidModel
 from xcos.explainers.explanation import Cost, Explainer
 from xcos.explainers.masking import PAIR_COST
 from xcos.explainers.matcher import GridMatcher, Matcher, VectorMatcher
+from xcos.gradients.grad_cam import GradCam
 from xcos.gradients.matcher import PARITY, DifferentiableMatcher, differentiable
 from xcos.gradients.xssab import Xssab
 from xcos.testing import FakeEmbedder
@@ -161,6 +163,42 @@ def test_options_that_cannot_be_are_refused_when_they_are_given(
 ) -> None:
     with pytest.raises(InvalidArgument, match=said):
         build_explainer(name, GridMatcher(dlib_trusted, TrustWeighted()), options)
+
+
+@pytest.mark.parametrize("layer", ["trunk", "trunk.linear"])
+def test_a_layer_that_is_not_run_is_refused(
+    layer: str, dlib_trusted: DlibResNet, aligned: Callable[[str], AlignedFace]
+) -> None:
+    """The trunk's parts are called and it is not; its last layer is of the vector."""
+    explainer = build_explainer("grad-cam", GridMatcher(dlib_trusted, TrustWeighted()), {"layer": layer})
+    with pytest.raises(InvalidArgument, match=f"layer {layer} runs 0 times"):
+        explainer.explain(aligned("0_front"), aligned("1_front"))
+
+
+def test_a_layer_that_gives_no_map_is_refused(dlib_trusted: DlibResNet, aligned: Callable[[str], AlignedFace]) -> None:
+    explainer = build_explainer("grad-cam", VectorMatcher(dlib_trusted), {"layer": "trunk"})
+    with pytest.raises(InvalidArgument, match="got Features; name another"):
+        explainer.explain(aligned("0_front"), aligned("1_front"))
+
+
+class Idle(nn.Module):
+    """Computes a map that nothing is made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle, self.used = nn.ReLU(), nn.ReLU()
+        self.unit = nn.Parameter(torch.ones(1, dtype=torch.float64))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.idle(self.unit * pixels)
+        features: torch.Tensor = self.used(self.unit * pixels)
+        return features.mean(dim=(2, 3))
+
+
+def test_a_layer_that_the_score_does_not_depend_on_is_refused() -> None:
+    assert GradCam(matcher_of(Idle()), "used").explain(*random_pair()).cost == Cost(2, 2)
+    with pytest.raises(InvalidArgument, match="does not depend on layer idle"):
+        GradCam(matcher_of(Idle()), "idle").explain(*random_pair())
 
 
 def test_without_torch_the_catalogue_says_which_extra_is_missing() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from xcos.errors import InvalidArgument
 from xcos.explainers.explanation import Cost, Explanation, Setting
 from xcos.gradients.maps import on_pixels, require_places, summed_over_channels
 from xcos.gradients.matcher import DifferentiableMatcher
@@ -44,13 +45,19 @@ class GradCam:
         layer = self.layer or self.matcher.map_layer
         with captured(self.matcher.module(layer)) as seen:
             templates = [self.matcher.encode(self.matcher.pixels(face)) for face in (probe, reference)]
+        if len(seen) != 2:
+            raise InvalidArgument(
+                f"layer {layer} runs {len(seen)} times for two photos; name one that runs once for each"
+            )
         for features in seen:
             require_places(features)
         value = self.matcher.score(*templates)
         score, asked = self.matcher.agreed(value, probe, reference)
-        gradients = torch.autograd.grad(value, seen)
+        gradients = torch.autograd.grad(value, seen, allow_unused=True)
         maps = []
         for face, features, gradient in zip((probe, reference), seen, gradients, strict=True):
+            if gradient is None:
+                raise InvalidArgument(f"the score does not depend on layer {layer}; name another")
             weighted = gradient.mean(dim=(2, 3), keepdim=True) * features
             cam = summed_over_channels(weighted)
             maps.append(on_pixels(cam if self.signed else relu(cam), face))

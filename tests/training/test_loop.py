@@ -296,6 +296,23 @@ def test_the_cosine_loss_is_the_squared_distance_from_the_teachers_cosine(with_t
     assert loss == pytest.approx((scores - wanted).square().mean().item(), rel=1e-5)
 
 
+def test_the_teacher_is_asked_about_the_photos_before_they_were_covered(with_teacher: Path) -> None:
+    bare = built(with_teacher, HEAD).job
+    covered = built(with_teacher, HEAD.replace("[run]", "[augmentation]\nsquares = 0.5\nblob = 0.5\n[run]")).job
+    seen: list[list[Tensor]] = []
+    for job in (bare, covered):
+        assert isinstance(job.objective, XcosObjective)
+        pixels: list[Tensor] = []
+        for network in (job.objective.teacher._teacher[0], job.learner.network):
+            network.register_forward_pre_hook(lambda _, inputs, kept=pixels: kept.append(inputs[0]))
+        job.objective.losses(next(iter(job.feed.batches(0, 0))))
+        seen.append(pixels)
+    (student, teacher), (covered_student, covered_teacher) = seen
+    assert torch.equal(teacher, student)
+    assert torch.equal(covered_teacher, teacher)
+    assert (covered_student != student).flatten(1).any(dim=1).all()
+
+
 def test_a_clipped_gradient_makes_a_step_of_the_rate_times_its_bound(faces: Path) -> None:
     text = BACKBONE.replace("rate = 0.05", "rate = 0.05\nclip = 1e-3\nmomentum = 0.0\ndecay = 0.0")
     job = built(faces, text.replace("batch = 4", "batch = 16").replace("epochs = 2", "epochs = 1")).job

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -333,7 +333,14 @@ def _objective(
     network, hashes_of_teacher = build_network(config.teacher)
     hashes |= {f"teacher {name}": sha256 for name, sha256 in hashes_of_teacher.items()}
     teacher = TeacherCosine(network, distance=config.head.distance).to(ranks.device)
-    return XcosObjective(model, classifier, teacher, config.head, precision)
+    return XcosObjective(
+        model,
+        classifier,
+        teacher,
+        identity_weight=config.head.identity,
+        cosine_weight=config.head.cosine,
+        precision=precision,
+    )
 
 
 def _optimizers(config: TrainConfig, learner: Learner) -> tuple[Trained, ...]:
@@ -361,7 +368,7 @@ def _feed(config: TrainConfig, photos: Identities | Shards, normalization: Norma
     loading = Loading(
         batch_size=run.batch // ranks.size,
         normalization=normalization,
-        augmentation=Augmentation(_template(config.network), **asdict(config.augmentation)),
+        augmentation=Augmentation(_template(config.network), config.augmentation),
         seed=run.seed,
         rank=ranks.rank,
         ranks=ranks.size,

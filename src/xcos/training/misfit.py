@@ -1,4 +1,4 @@
-"""Why tensors are not the state of a module, in few words."""
+"""Tensors into a module, or a typed error that says in few words why they are not its state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,21 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from xcos.errors import Detail, InvalidModel
+
 SHOWN = 2
+
+
+def load_fitting(
+    module: nn.Module, tensors: Mapping[str, Tensor], *, refusal: str, advice: str, **details: Detail
+) -> None:
+    """Makes ``tensors`` the module's state; :class:`InvalidModel` where they are not all of it and nothing else.
+
+    The message is ``refusal``, then what does not fit, then ``advice``; ``details`` are the error's.
+    """
+    if found := misfit(module, tensors):
+        raise InvalidModel(f"{refusal}: {found}; {advice}", **details)
+    module.load_state_dict(tensors)
 
 
 def misfit(module: nn.Module, tensors: Mapping[str, Tensor]) -> str:

@@ -30,7 +30,6 @@ from xcos.training.data.seeds import Purpose, generator_for
 from xcos.training.data.shards import Shards, write_shards
 from xcos.types import CropTemplate
 
-torch.set_num_threads(1)
 TEMPLATE = CropTemplate("tiny", 8, 8, np.array([[2, 3], [6, 3], [4, 5], [3, 6], [5, 6]]))
 HEAVY = Augmentation(TEMPLATE, AugmentationConfig(mirror=0.5, squares=0.5, photometric=0.5, misalign=0.5))
 N = 26

@@ -28,14 +28,6 @@ from xcos.training.run import Result, run_training
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_faces(tmp_path / "faces")
@@ -296,7 +288,6 @@ import torch
 from tiny_training import Listening
 from xcos.training.run import run_training
 
-torch.set_num_threads(1)
 folder, kills = Path(sys.argv[1]), int(sys.argv[2])
 checkpoints = folder / "out" / "checkpoints"
 moments = random.Random(0)

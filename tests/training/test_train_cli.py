@@ -7,7 +7,6 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,14 +38,6 @@ from xcos.weights import read_card
 
 FROZEN = HEAD.replace('"teacher"\n[teacher]', '"teacher"\nfrozen = true\n[teacher]')
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ from xcos.training.losses import (
     SphereFace2,
     TeacherCosine,
 )
-from xcos.training.misfit import load_fitting
+from xcos.training.misfit import below, load_fitting
 from xcos.training.networks.dlib_resnet import DlibNetwork
 from xcos.training.networks.ir import Ir
 from xcos.training.networks.local import LocalNetwork
@@ -246,17 +246,13 @@ def read_weights(path: Path, part: Part) -> dict[str, Tensor]:
             raise InvalidModel(
                 f"cannot read the weights {path}: {error}; give a safetensors file", path=str(path)
             ) from error
-    by_part = {each: _below(tensors, f"{each}.") for each in get_args(Part)}
+    by_part = {each: below(tensors, f"{each}.") for each in get_args(Part)}
     if not any(by_part.values()):
         return dict(tensors)
     if not by_part[part]:
         (held,) = (each for each, found in by_part.items() if found)
         raise InvalidModel(f"{path} holds no {part}, only a {held}; give weights of a {part}", path=str(path))
     return by_part[part]
-
-
-def _below(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def tensors_sha256(tensors: Tensors) -> str:

@@ -17,7 +17,7 @@ from xcos.training.data.batches import CropBatch, PairBatch
 from xcos.training.learners import Learner
 from xcos.training.losses.classifier import Classifier
 from xcos.training.losses.sharded import ShardedClassifier
-from xcos.training.misfit import load_fitting
+from xcos.training.misfit import below, load_fitting
 from xcos.training.objectives import Losses, Objective
 from xcos.training.optimizers import Trained
 
@@ -187,11 +187,11 @@ def load_state(job: Job, state: dict[str, Tensor]) -> None:
     load_learner(job.learner, state)
     load_fitting(
         job.classifier,
-        _below(state, "classifier."),
+        below(state, "classifier."),
         refusal="the checkpoint's classifier does not fit this training",
         advice=ADVICE,
     )
-    remembered = _below(state, "optimizer.")
+    remembered = below(state, "optimizer.")
     for trained in job.all_optimizers:
         own = set(trained.names)
         trained.load({name: value for name, value in remembered.items() if name.rpartition("/")[0] in own})
@@ -223,7 +223,3 @@ def _require_known(job: Job, state: dict[str, Tensor]) -> None:
 
 def _remembered(optimizers: tuple[Trained, ...]) -> dict[str, Tensor]:
     return {f"optimizer.{name}": value for each in optimizers for name, value in each.state().items()}
-
-
-def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -23,6 +23,11 @@ def load_fitting(
     module.load_state_dict(tensors)
 
 
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin with ``prefix``, by the rest of the name."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
 def misfit(module: nn.Module, tensors: Mapping[str, Tensor]) -> str:
     """What is missing, unknown or of another shape, by the first names and a count; empty where all fit."""
     wanted = module.state_dict()

@@ -20,6 +20,7 @@ from tiny_training import BACKBONE, HEAD, Listening, write_config, write_faces
 
 from xcos.errors import InvalidArgument, InvalidConfig, InvalidModel
 from xcos.training import run as run_module
+from xcos.training.build import Built
 from xcos.training.checkpoint import list_checkpoints, write_checkpoint
 from xcos.training.data.folder import read_folder
 from xcos.training.data.shards import write_shards
@@ -276,6 +277,21 @@ def test_a_second_training_of_the_same_folder_is_refused(folder: Path, monkeypat
     monkeypatch.setattr(run_module, "write_checkpoint", in_between)
     go(folder)
     assert len(refused) == 8
+
+
+def test_a_second_training_leaves_the_configuration_of_one_that_is_being_prepared(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def preparing(*_: object) -> Built:
+        write_config(folder, BACKBONE.replace("rate = 0.05", "rate = 0.04"))
+        with pytest.raises(InvalidArgument, match="another training writes to"):
+            go(folder)
+        assert (folder / "out" / "config.toml").read_text() == BACKBONE
+        raise _Stop
+
+    monkeypatch.setattr(run_module, "build", preparing)
+    with pytest.raises(_Stop):
+        go(folder)
 
 
 KILLER = '''

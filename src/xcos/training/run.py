@@ -105,9 +105,11 @@ def run_training(
             if resume:
                 _require_begun(out, described)
             else:
-                _open_folder(out, config)
+                _open_folder(out)
             held = stack.enter_context(_opened(out / LOCK, "w"))
             lock(held, f"another training writes to {out}; wait for it or choose another --out")
+            if not resume:
+                write_atomically(out / CONFIG, config.read_bytes())
         built = build(described, ranks)
         start = _restore(built, out, ranks, listener) if resume else Position()
         if ranks.first:
@@ -196,8 +198,8 @@ def _versions() -> dict[str, str]:
     return {"xcos": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
-def _open_folder(out: Path, config: Path) -> None:
-    """Makes a folder for a new training, holding a copy of its configuration."""
+def _open_folder(out: Path) -> None:
+    """Makes a folder for a new training, or finds one in which nothing was done."""
     if out.is_dir() and any(out.iterdir()) and not _failed_before_its_first_step(out):
         raise InvalidArgument(
             f"the folder {out} is not empty; add --resume to go on with what is there, or give a new one",
@@ -209,7 +211,6 @@ def _open_folder(out: Path, config: Path) -> None:
         raise InvalidArgument(
             f"cannot write the folder {out}: {error.strerror}; give another", path=str(out)
         ) from error
-    write_atomically(out / CONFIG, config.read_bytes())
 
 
 def _require_begun(out: Path, config: TrainConfig) -> None:
@@ -228,7 +229,7 @@ def _failed_before_its_first_step(out: Path) -> bool:
     names = {path.name for path in out.iterdir()}
     log = out / LOG
     unwritten = not log.exists() or (log.is_file() and log.stat().st_size == 0)
-    return {CONFIG, LOCK} <= names <= {CONFIG, LOCK, LOG, BOARD} and unwritten
+    return {LOCK} <= names <= {CONFIG, LOCK, LOG, BOARD} and unwritten
 
 
 def _opened(path: Path, mode: Literal["a", "w"]) -> TextIO:

@@ -24,6 +24,7 @@ from xcos.cli import main
 from xcos.comparators import LearnedHead
 from xcos.compare import NormWeighted, Uniform
 from xcos.errors import InvalidArgument, InvalidModel
+from xcos.evaluation.engines import LocalPool
 from xcos.extractor import Extractor
 from xcos.feature_store import rows_of
 from xcos.models import read_model
@@ -100,6 +101,12 @@ def test_new_photos_are_added_to_those_known(home: Path, tmp_path: Path) -> None
     np.testing.assert_allclose(made.grids[np.array([0, 5])][:, 0, 0, 0], np.cos(np.radians([40, 171])), atol=1e-3)
 
 
+def test_a_photo_is_searched_for_a_face_once(home: Path, tmp_path: Path) -> None:
+    detector = FixedDetector()
+    embed_people(list_photos(home), Extractor(detector, AngleEmbedder(), "center"), tmp_path / "cache")
+    assert sorted(detector.seen) == [10, 12, 80, 170, 255]
+
+
 def test_a_renamed_photo_is_known_by_its_bytes(home: Path, tmp_path: Path) -> None:
     embedded(home, tmp_path / "cache")
     (home / "ann" / "0.png").rename(home / "ann" / "portrait.jpeg")
@@ -128,7 +135,8 @@ class Stopping(AngleEmbedder):
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features_module, "PHOTOS_AT_ONCE", 2)
+    monkeypatch.setattr(features_module, "PHOTOS_PER_SHARD", 2)
+    monkeypatch.setattr(features_module, "LOCAL", LocalPool(streams=1))
     home = people_folder(tmp_path / "people", {"ann": [1, 2, 3, 4], "bob": [5, 6, 7]})
     with pytest.raises(KeyboardInterrupt):
         embedded(home, tmp_path / "cache", Stopping(twist=2.0))

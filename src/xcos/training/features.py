@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xcos.errors import InputRefused, InvalidArgument
-from xcos.extractor import Extractor, ReadyPhoto
-from xcos.feature_store import FeatureStore, Kept, Recipe, Refused, StoredRows, opened_store
+from xcos.errors import InvalidArgument
+from xcos.evaluation.engines import LOCAL
+from xcos.evaluation.protocol import PhotoSource
+from xcos.evaluation.work import Job, KeyedPhoto
+from xcos.extractor import Extractor
+from xcos.feature_store import FeatureStore, Recipe, Refused, StoredRows, opened_store
 from xcos.images import printable
 from xcos.types import Floats
 
-PHOTOS_AT_ONCE = 256  # what a stop may cost; fewer would leave cores idle
+PHOTOS_PER_SHARD = 64  # what a stop may cost a thread
 
 
 @dataclass(frozen=True)
@@ -110,19 +113,15 @@ def embed_people(
     hashes = [_hash(photo.path) for photo in photos]
     recipe = Recipe(extractor.embedder.model, extractor.detector.name, str(extractor.face), "half")
     with opened_store(cache, recipe, set(hashes)) as store:
-        wanted = list({sha: photo for sha, photo in zip(hashes, photos, strict=True) if sha not in store.known}.items())
-        on_known(len(photos) - len(wanted))
-        for start in range(0, len(wanted), PHOTOS_AT_ONCE):
-            block = dict(wanted[start : start + PHOTOS_AT_ONCE])
-            ready = extractor.prepare([photo.path for photo in block.values()], on_photo=on_photo)
-            store.keep({sha: _kept(each) for sha, each in zip(block, ready, strict=True)}, recipe.precision)
+        named = zip(hashes, photos, strict=True)
+        unknown = {sha: PhotoSource(each.shown, each.path) for sha, each in named if sha not in store.known}
+        on_known(len(photos) - len(unknown))
+        keyed = tuple(KeyedPhoto(sha, sha, source) for sha, source in unknown.items())
+        parts = (keyed[start : start + PHOTOS_PER_SHARD] for start in range(0, len(keyed), PHOTOS_PER_SHARD))
+        jobs = [Job(part, recipe, mirror=False, folder=store.folder) for part in parts]
+        for shard in LOCAL.run(jobs, extractor, on_photo):
+            store.add(shard)
         return _collected(photos, hashes, _duplicates(photos, hashes), store)
-
-
-def _kept(ready: ReadyPhoto | InputRefused) -> Kept | Refused:
-    if isinstance(ready, InputRefused):
-        return Refused(ready.code, ready.message)
-    return Kept(ready.template.grid, ready.template.vector)
 
 
 def _hash(path: Path) -> str:

@@ -35,11 +35,14 @@ from xcos.evaluation.run import score_pairs
 from xcos.extractor import Extractor, usable_cores
 from xcos.models import FaceModel
 from xcos.training.build import build_network
+from xcos.training.calibrate import Occasion
 from xcos.training.config import DlibConfig
 from xcos.training.export_network import export_network
+from xcos.training.expose import expose
 from xcos.training.features import embed_people, list_photos
 from xcos.training.fit import FitSettings, Step, settings_for
-from xcos.training.plug import expose, plug
+from xcos.training.people import split_people
+from xcos.training.plug import plug
 from xcos.types import CropTemplate, Reals
 from xcos.weights import WeightCard
 
@@ -179,17 +182,17 @@ def report(
         if step.number in (0, settings.steps - 1):
             clock.ends("fit the head" if step.number else "calibrate the vector")
 
-    model, told = plug(
-        exposed,
-        embedder,
-        features,
-        out,
-        settings=settings,
-        rates=RATES,
+    occasion = Occasion(
+        exposed=exposed,
+        model=embedder.model,
         detector=finder.name,
         dataset=people.name,
-        on_step=on_step,
+        parts=split_people(features),
+        left_out=features.left_out,
+        rates=RATES,
+        seed=settings.seed,
     )
+    model, told = plug(occasion, out, settings, on_step=on_step)
     clock.ends("calibrate the grid, measure, write")
     grid = " × ".join(map(str, told.grid))
     of = len({each.person for each in photos})

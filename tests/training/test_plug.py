@@ -30,6 +30,7 @@ from xcos.feature_store import rows_of
 from xcos.models import read_model
 from xcos.training import features as features_module
 from xcos.training.export import export_head
+from xcos.training.expose import expose
 from xcos.training.features import Features, PersonPhoto, embed_people, list_photos
 from xcos.training.fit import (
     FitSettings,
@@ -43,7 +44,7 @@ from xcos.training.fit import (
     settings_for,
 )
 from xcos.training.measure import DRAWS, Pairs, learned_square, measure, plain_squares, vector_square
-from xcos.training.plug import MOST_PER_PERSON, PARTS, expose, part_of, require_parts, split_people
+from xcos.training.people import MOST_PER_PERSON, PARTS, part_of, require_parts, split_people
 from xcos.types import Templates
 from xcos.weights import WeightCard
 
@@ -138,10 +139,12 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monkeypatch
     monkeypatch.setattr(features_module, "PHOTOS_PER_SHARD", 2)
     monkeypatch.setattr(features_module, "LOCAL", LocalPool(streams=1))
     home = people_folder(tmp_path / "people", {"ann": [1, 2, 3, 4], "bob": [5, 6, 7]})
+    stopping = Stopping(twist=2.0)
     with pytest.raises(KeyboardInterrupt):
-        embedded(home, tmp_path / "cache", Stopping(twist=2.0))
+        embedded(home, tmp_path / "cache", stopping)
     made, embedder = embedded(home, tmp_path / "cache")
-    assert sorted(embedder.seen) == [5, 6, 7]
+    assert sorted([*stopping.seen, *embedder.seen]) == [1, 2, 3, 4, 5, 6, 7]
+    assert len(embedder.seen) == 3
     np.testing.assert_allclose(made.grids[np.arange(7)][:, 1, 1, 1], np.sin(np.radians(range(1, 8))), atol=1e-3)
 
 
@@ -238,7 +241,7 @@ def test_a_folder_without_two_people_is_refused(tmp_path: Path, people: dict[str
 
 def test_photos_without_any_face_are_an_error_that_says_why(tmp_path: Path) -> None:
     home = people_folder(tmp_path / "people", {"ann": [255], "bob": [255, 255]})
-    with pytest.raises(InvalidArgument, match=r"none of 3 photos can be used \(no_face"):
+    with pytest.raises(InvalidArgument, match=r"none of 3 photos can be used \(3 no_face.*whole-image"):
         embedded(home, tmp_path / "cache")
 
 
@@ -283,9 +286,9 @@ def test_nobody_is_in_two_parts_and_each_photo_keeps_its_features() -> None:
 
 
 def test_one_person_cannot_outweigh_the_others_where_all_pairs_count() -> None:
-    everyone = made_features([2] * 40)
+    everyone = made_features([2] * 60)
     many = next(at for at, name in enumerate(everyone.people) if part_of(name) == "test")
-    counts = [2] * 40
+    counts = [2] * 60
     counts[many] = 50
     parts = split_people(made_features(counts))
     assert parts["test"].photos_per_person.max() == MOST_PER_PERSON
@@ -619,7 +622,7 @@ def test_a_request_that_cannot_be_met_is_refused_before_any_work(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     if wrong == "card":
-        card.write_text(card.read_text().replace("sha256 = ", 'sha256 = "0"\n#'))
+        card.write_text(card.read_text().replace("sha256 = ", f'sha256 = "{64 * "0"}"\n#'))
     out = tmp_path / ("full" if wrong == "out" else "m")
     rate = "0" if wrong == "rate" else "0.1"
     seed = "-1" if wrong == "seed" else "0"

@@ -15,7 +15,7 @@ import torch
 
 from xcos.errors import InvalidArgument, InvalidConfig, MissingPackage
 from xcos.files import lock, write_atomically
-from xcos.models import CARD, HEAD, NETWORK, toml
+from xcos.models import CARD, HEAD, NETWORK, TRAINING_CONFIG, toml
 from xcos.training.build import Built, build
 from xcos.training.checkpoint import (
     Checkpoint,
@@ -35,7 +35,7 @@ from xcos.training.validation import held_out_error
 from xcos.version import __version__
 from xcos.weights import WeightCard
 
-CONFIG, LOG, CHECKPOINTS, LOCK, BOARD = "config.toml", "log.jsonl", "checkpoints", "run.lock", "tensorboard"
+LOG, CHECKPOINTS, LOCK, BOARD = "log.jsonl", "checkpoints", "run.lock", "tensorboard"
 # These keys do not change what is learned. Weights and photos may have moved; their hashes are compared.
 FREE = {
     "data": {"path"},
@@ -100,7 +100,7 @@ def run_training(
         built = build(described, ranks)
         start = _restore(built, out, ranks, listener) if resume else Position()
         if ranks.first:
-            write_atomically(out / CONFIG, config.read_bytes())
+            write_atomically(out / TRAINING_CONFIG, config.read_bytes())
         run = _Run(built, out, ranks, listener, stack)
         run.start(start)
         position = train(built.job, start, on_report=run.report, on_checkpoint=run.save)
@@ -190,16 +190,16 @@ def _open_folder(out: Path, config: Path, *, resume: bool) -> None:
                 f"the folder {out} is not empty; add --resume to go on with what is there, or give a new one",
                 path=str(out),
             )
-        if not (out / CONFIG).is_file():
-            raise InvalidArgument(f"{out} is no training to resume: it has no {CONFIG}", path=str(out))
+        if not (out / TRAINING_CONFIG).is_file():
+            raise InvalidArgument(f"{out} is no training to resume: it has no {TRAINING_CONFIG}", path=str(out))
     try:
         out.mkdir(exist_ok=True)
     except OSError as error:
         raise InvalidArgument(
             f"cannot write the folder {out}: {error.strerror}; give another", path=str(out)
         ) from error
-    if not (out / CONFIG).exists():
-        write_atomically(out / CONFIG, config.read_bytes())
+    if not (out / TRAINING_CONFIG).exists():
+        write_atomically(out / TRAINING_CONFIG, config.read_bytes())
 
 
 def _failed_before_its_first_step(out: Path) -> bool:
@@ -207,7 +207,7 @@ def _failed_before_its_first_step(out: Path) -> bool:
     names = {path.name for path in out.iterdir()}
     log = out / LOG
     unwritten = not log.exists() or (log.is_file() and log.stat().st_size == 0)
-    return {CONFIG, LOCK} <= names <= {CONFIG, LOCK, LOG, BOARD} and unwritten
+    return {TRAINING_CONFIG, LOCK} <= names <= {TRAINING_CONFIG, LOCK, LOG, BOARD} and unwritten
 
 
 def _opened(path: Path, mode: Literal["a", "w"]) -> TextIO:

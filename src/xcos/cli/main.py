@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(commands)
     _add_demo(commands)
     _add_train(commands)
+    _add_convert_weights(commands)
     _add_doctor(commands)
     return parser
 
@@ -406,6 +407,24 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
         from xcos.cli import train
 
         return train.run(options)
+
+    command.set_defaults(run=run)
+
+
+def _add_convert_weights(commands: argparse._SubParsersAction[_Parser]) -> None:
+    more = (
+        "Only tensors are read; nothing in the file is run. IR and IR-SE by the names of InsightFace_Pytorch and "
+        "face.evoLVe, and the xCos authors' models, whose head is written too."
+    )
+    command = _command(commands, "convert-weights", "make published .pth weights a file for 'xcos train'", more)
+    command.add_argument("weights", metavar="WEIGHTS.pth", help="as torch.save wrote it")
+    command.add_argument("out", metavar="OUT.safetensors", help="file to write")
+    command.add_argument("--teacher", action="store_true", help="of an xCos model the teacher in place of the network")
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import convert_weights
+
+        return convert_weights.run(options)
 
     command.set_defaults(run=run)
 

@@ -157,7 +157,7 @@ def require_new_folder(folder: str | Path) -> Path:
         raise InvalidArgument(f"{folder} is a file; give a new folder", path=str(folder))
     if not folder.parent.is_dir() or not os.access(folder.parent, os.W_OK):
         raise InvalidArgument(
-            f"{folder} cannot be written: the folder it goes into is missing or protected", path=str(folder)
+            f"{folder} cannot be written: the folder {folder.parent} is missing or protected", path=str(folder)
         )
     return folder
 

@@ -125,7 +125,7 @@ def require_fields(fields: Mapping[str, object], wanted: Sequence[str], what: st
 def _text(fields: Mapping[str, object], key: str) -> str:
     value = fields[key]
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{key} must be a text, got {value!r}")
+        raise ValueError(f"{key} must be a text that says something, got {value!r}")
     return value
 
 

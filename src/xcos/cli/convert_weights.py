@@ -18,15 +18,13 @@ def run(options: argparse.Namespace) -> int:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise MissingPackage(f"converting weights needs {' and '.join(missing)}: pip install 'xcos[train]'")
-    from safetensors.torch import save
-
     from xcos.training.published import read_published
 
     require_writable(options.out, inputs=[options.weights])
     if Path(options.out).suffix != ".safetensors":
         raise InvalidArgument(f"{options.out} must end in .safetensors, as that is what is written")
     published = read_published(options.weights, teacher=options.teacher)
-    write_atomically(options.out, save(dict(published.tensors)))
+    write_atomically(options.out, published.to_safetensors())
     layout = published.layout
     if options.json:
         print(json.dumps({"out": options.out, **vars(layout)}))

@@ -14,7 +14,6 @@ from xcos.cli.progress import progress_bar
 from xcos.cli.quiet import without_decoder_chatter
 from xcos.errors import InvalidArgument, MissingPackage
 from xcos.extractor import Extractor
-from xcos.files import is_within
 from xcos.models import FaceModel, require_new_folder
 from xcos.weights import read_card
 
@@ -90,7 +89,7 @@ def _require_rates(rates: list[float]) -> None:
 
 def _cache(options: argparse.Namespace, out: Path) -> Path:
     cache = Path(options.cache) if options.cache else out.with_name(f"{out.name}.cache")
-    if is_within(cache, out):
+    if cache.resolve().is_relative_to(out.resolve()):
         raise InvalidArgument(
             f"the cache {cache} lies in {out}, which must be a new folder when the model is written; give --cache "
             "elsewhere",
@@ -126,7 +125,13 @@ def _source(options: argparse.Namespace) -> Trained:
                 "folder of a training brings its own"
             )
         card = read_card(options.card)
-        return Trained(expose(options.network, card, grid=options.grid, vector=options.vector), None)
+        exposed = expose(options.network, card, grid=options.grid, vector=options.vector)
+        if not exposed.own_vector:
+            raise InvalidArgument(
+                f"'{exposed.network.grid}' is both grid and embedding here, and the head learns from the embedding; "
+                "name another tensor with --vector or --grid"
+            )
+        return Trained(exposed, None)
     _refuse_beside(options, BROUGHT, "a folder of a training brings its own card, grid and vector")
     source = read_trained(options.network)
     if source.head is not None:

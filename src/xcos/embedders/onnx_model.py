@@ -122,6 +122,11 @@ def open_network(path: str | Path, card: WeightCard, *, grid: str = "", vector: 
     vector = vector or _only_vector(network, path.name)
     maps = _maps(network)
     grid = grid or next(reversed(maps), "")
+    if vector in maps and vector != grid:
+        raise InvalidModel(
+            f"the tensor '{vector}' of {path.name} is a feature map, which is no embedding; name (n, numbers) with "
+            "--vector, in Python vector='NAME'"
+        )
     for tensor in filter(None, (vector, grid)):
         _expose(network, tensor, maps)
     after = network.SerializeToString(deterministic=True)

@@ -16,6 +16,7 @@ from pickle import UnpicklingError
 from typing import Literal
 
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from xcos.errors import InvalidModel
@@ -57,6 +58,10 @@ class Published:
 
     layout: Layout
     tensors: Tensors
+
+    def to_safetensors(self) -> bytes:
+        """A file that a recipe's ``weights`` read, :func:`xcos.training.build.read_weights`."""
+        return save(dict(self.tensors))
 
 
 def read_published(path: str | Path, *, teacher: bool = False) -> Published:

@@ -93,10 +93,10 @@ def split_people(features: Features, *, fits: bool = True) -> dict[str, Features
     _require_parts(counts, fits, f"{len(features):,} photos{out}")
     parts = np.array([part_of(person, fits=fits) for person in features.people])[features.labels]
     made = {part: features.take(np.flatnonzero(parts == part)) for part in parts_of(fits=fits)}
-    return {part: each if part == "training" else limited(each) for part, each in made.items()}
+    return {part: each if part == "training" else _limited(each) for part, each in made.items()}
 
 
-def limited(features: Features) -> Features:
+def _limited(features: Features) -> Features:
     """At most ``MOST_PER_PERSON`` photos of a person, and ``MOST_PHOTOS`` in all, by whole people."""
     order = np.argsort(features.labels, kind="stable")
     labels = features.labels[order]

@@ -26,7 +26,7 @@ ROWS = (
     {"cli", "__main__"},
 )
 # Who may start a training; each is itself imported only by its command.
-TRAINERS = {"cli/plug.py", "cli/train.py"}
+TRAINERS = {"cli/convert_weights.py", "cli/plug.py", "cli/train.py"}
 # The packages that need the extra `train`, and the command that explains with them.
 TORCH = {"training", "gradients"}
 EXPLAINING = {"cli/explain.py", "cli/bench.py"}

@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(commands)
     _add_demo(commands)
     _add_train(commands)
+    _add_convert_weights(commands)
     _add_doctor(commands)
     return parser
 
@@ -254,27 +255,30 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_plug(commands: argparse._SubParsersAction[_Parser]) -> None:
-    more = "The network stays as it is; the result is a model folder for 'xcos verify --model'."
+    more = (
+        "The network stays as it is; the result is a model folder for 'xcos verify --model'. "
+        "A head that 'xcos train' made is only calibrated."
+    )
     command = _command(commands, "plug", "fit a head to your own network and calibrate it on your photos", more)
-    command.add_argument("network", metavar="MODEL.onnx", help="face recognition network")
-    command.add_argument("--card", required=True, metavar="CARD", help="what it is: card.toml or .json (docs/plug.md)")
+    network = "face recognition network in ONNX, or the folder of a finished 'xcos train', which brings its own card"
+    command.add_argument("network", metavar="MODEL", help=network)
+    command.add_argument("--card", default="", metavar="CARD", help="what it is: card.toml or .json (docs/plug.md)")
     command.add_argument("--data", required=True, metavar="FOLDER", help="one sub-folder of photos for each person")
     command.add_argument("--out", required=True, metavar="FOLDER", help="new folder for the model")
     command.add_argument(
         "--weighting",
-        default="separable",
         choices=("separable", "symmetric", "norm", "uniform"),
         help="how cells are weighed (default separable)",
     )
-    command.add_argument("--channels", type=int, default=32, help="features per cell that are kept (default 32)")
+    command.add_argument("--channels", type=int, help="features per cell that are kept (default 32)")
     command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
     command.add_argument("--face", type=_face, default="center", help="which face of a photo (default center)")
     command.add_argument("--grid", default="", metavar="TENSOR", help="name of the feature map, if not the last one")
     command.add_argument("--vector", default="", metavar="TENSOR", help="name of the embedding, if there are several")
     command.add_argument("--dataset", default="", help="name of the photos for the cards (default: of their folder)")
     command.add_argument("--cache", default="", metavar="FOLDER", help="where features are kept (default: OUT.cache)")
-    command.add_argument("--steps", type=int, default=1500, help="steps of fitting (default 1500)")
-    command.add_argument("--seed", type=int, default=0, help="of the fitting (default 0)")
+    command.add_argument("--steps", type=int, help="steps of fitting (default 1500)")
+    command.add_argument("--seed", type=int, default=0, help="of the fitting and the intervals (default 0)")
     command.add_argument(
         "--fmr", type=float, nargs="+", default=[1e-2, 1e-3], help="false match rates to report (default 0.01 0.001)"
     )
@@ -403,6 +407,24 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
         from xcos.cli import train
 
         return train.run(options)
+
+    command.set_defaults(run=run)
+
+
+def _add_convert_weights(commands: argparse._SubParsersAction[_Parser]) -> None:
+    more = (
+        "Only tensors are read; nothing in the file is run. IR and IR-SE by the names of InsightFace_Pytorch and "
+        "face.evoLVe, and the xCos authors' models, whose head is written too."
+    )
+    command = _command(commands, "convert-weights", "make published .pth weights a file for 'xcos train'", more)
+    command.add_argument("weights", metavar="WEIGHTS.pth", help="as torch.save wrote it")
+    command.add_argument("out", metavar="OUT.safetensors", help="file to write")
+    command.add_argument("--teacher", action="store_true", help="of an xCos model the teacher in place of the network")
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import convert_weights
+
+        return convert_weights.run(options)
 
     command.set_defaults(run=run)
 

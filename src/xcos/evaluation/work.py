@@ -70,7 +70,7 @@ def do_job(job: Job, extractor: Extractor, on_photo: Callable[[], None] = lambda
     results: dict[str, Kept | Refused] = {}
     for start in range(0, len(job.photos), BLOCK):
         results |= _block(job.photos[start : start + BLOCK], extractor, job.recipe.measures, on_photo)
-    shard = make_shard(results)
+    shard = make_shard(results, job.recipe.precision)
     return shard if job.folder is None else open_shard(write_shard(shard, job.folder), check=False)
 
 

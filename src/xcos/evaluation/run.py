@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
 
 import numpy as np
 
+from xcos.calibration import Calibration
 from xcos.compare import Uniform, vectors_as_grids
 from xcos.errors import InvalidArgument
-from xcos.evaluation.embedding import EmbeddedSamples
+from xcos.evaluation.discards import sample_qualities
+from xcos.evaluation.embedding import EmbeddedSamples, FailedPhoto
 from xcos.evaluation.protocol import Truths, VerificationProtocol
 from xcos.evaluation.scores import FAILED, ScoreSet
 from xcos.interfaces import Comparator
@@ -27,12 +31,25 @@ class Scored:
     scores: ScoreSet
     failed: Truths
     """(samples,): those without a template."""
+    failures: tuple[FailedPhoto, ...] = ()
+    """Why they have none."""
+    qualities: Mapping[str, Reals] = field(default_factory=dict)
+    """(samples,) each: measures of the photos, higher is better; empty where nothing is known of them."""
+    calibration: Calibration | None = None
+    """What makes log-likelihood ratios of the scores; None where there is no card for this model and comparator."""
+    seconds: float | None = None
+    """How long all comparisons took, one after the other; None where they were not timed."""
 
     def __post_init__(self) -> None:
         freeze(self, failed=self.failed)
 
 
-def score_pairs(protocol: VerificationProtocol, embedded: EmbeddedSamples, comparator: Comparator | None) -> Scored:
+def score_pairs(
+    protocol: VerificationProtocol,
+    embedded: EmbeddedSamples,
+    comparator: Comparator | None,
+    calibration: Calibration | None = None,
+) -> Scored:
     """The scores of all pairs; without a comparator the cosines of the model's own vectors.
 
     A pair of which a sample has no template is −∞ and stays (:data:`~xcos.evaluation.scores.FAILED`).
@@ -40,15 +57,21 @@ def score_pairs(protocol: VerificationProtocol, embedded: EmbeddedSamples, compa
     if embedded.samples is not protocol.samples:
         raise InvalidArgument("these templates are of another protocol's samples; embed this one's")
     scores = np.full(len(protocol), FAILED)
+    started = perf_counter()
     usable = np.flatnonzero(embedded.present[protocol.probe] & embedded.present[protocol.reference])
     for start in range(0, len(usable), PAIRS_AT_ONCE):
         rows = usable[start : start + PAIRS_AT_ONCE]
         scores[rows] = _scores(embedded, comparator, protocol.probe[rows], protocol.reference[rows])
+    seconds = perf_counter() - started
     subjects = protocol.samples.subjects
     return Scored(
         matcher=f"{embedded.model} · {comparator.name if comparator else VECTOR}",
         scores=ScoreSet(scores, protocol.mated, subjects[protocol.probe], subjects[protocol.reference]),
         failed=~embedded.present,
+        failures=embedded.failures,
+        qualities=sample_qualities(embedded),
+        calibration=calibration,
+        seconds=seconds,
     )
 
 

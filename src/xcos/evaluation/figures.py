@@ -10,7 +10,7 @@ from xcos.evaluation.fold_accuracy import FoldAccuracy, disjoint_fold_accuracy, 
 from xcos.evaluation.protocol import VerificationProtocol
 from xcos.evaluation.run import Scored, sample_name
 from xcos.evaluation.scores import FAILED
-from xcos.evaluation.uncertainty import Differences, Estimate, Estimates, share_estimate
+from xcos.evaluation.uncertainty import Differences, Estimate, Estimates, share_estimate, unsupported
 from xcos.types import Reals
 
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -133,7 +133,7 @@ def figures_of(protocol: VerificationProtocol, scored: Scored, estimates: Estima
     bins, mated, non_mated = _histogram(scored)
     return Figures(
         matcher=scored.matcher,
-        fta=share_estimate(scored.failed, protocol.samples.subjects),
+        fta=_failures(protocol, scored),
         eer=estimates.eer(),
         auc=estimates.auc(),
         min_cllr=rates.min_cllr,
@@ -151,6 +151,12 @@ def figures_of(protocol: VerificationProtocol, scored: Scored, estimates: Estima
         false_matches=_worst(protocol, scored, mated=False),
         false_non_matches=_worst(protocol, scored, mated=True),
     )
+
+
+def _failures(protocol: VerificationProtocol, scored: Scored) -> Estimate:
+    if scored.failed is None:
+        return unsupported("a table of scores does not say which sample failed", len(protocol.samples), "none")
+    return share_estimate(scored.failed, protocol.samples.subjects)
 
 
 def _points(estimates: Estimates) -> tuple[Point, ...]:

@@ -18,7 +18,7 @@ from xcos.evaluation.engines import LOCAL, Engine
 from xcos.evaluation.protocol import Numbers, PhotoSource, Samples, SampleSource, Truths
 from xcos.evaluation.work import Job, KeyedPhoto, recipe_of, with_mirror
 from xcos.extractor import BLOCK, Extractor, usable_cores
-from xcos.feature_store import FeatureStore, Place, Recipe, Refused, StoredRows, opened_store
+from xcos.feature_store import FeatureStore, Place, Recipe, Refused, Shard, StoredRows, opened_store
 from xcos.images import file_bytes
 from xcos.types import Floats, Reals, Templates, freeze
 
@@ -135,13 +135,29 @@ def embed_samples(
     """
     extractor = with_mirror(extractor) if mirror else extractor
     recipe = recipe_of(extractor, second_look=second_look)
+
+    def run(jobs: Sequence[Job]) -> Iterator[Shard]:
+        return engine.run(jobs, extractor, on_photo)
+
+    return embed_by(run, samples, recipe, cache=cache, mirror=mirror, on_known=on_known)
+
+
+def embed_by(
+    run: Callable[[Sequence[Job]], Iterator[Shard]],
+    samples: Samples | HashedSamples,
+    recipe: Recipe,
+    *,
+    cache: str | Path | None,
+    mirror: bool = False,
+    on_known: Callable[[int], None] = lambda _: None,
+) -> EmbeddedSamples:
+    """As :func:`embed_samples`; ``run`` makes the shards of jobs whose features are those of the ``recipe``."""
     hashed = samples if isinstance(samples, HashedSamples) else hash_photos(samples)
-    keyed = hashed.photos
-    distinct = {each.key: each for each in keyed if isinstance(each, KeyedPhoto)}
+    distinct = {each.key: each for each in hashed.photos if isinstance(each, KeyedPhoto)}
     with opened_store(cache, recipe, set(distinct)) as store:
         jobs = _jobs(list(distinct.values()), store, recipe, mirror)
-        on_known(len(keyed) - sum(len(job.photos) for job in jobs))
-        for shard in engine.run(jobs, extractor, on_photo) if jobs else ():
+        on_known(len(hashed.photos) - sum(len(job.photos) for job in jobs))
+        for shard in run(jobs) if jobs else ():
             store.add(shard)
         return _collected(hashed, store, recipe)
 

@@ -21,7 +21,7 @@ from xcos.evaluation.fold_accuracy import (
 )
 from xcos.evaluation.groups import GroupFigures, group_figures
 from xcos.evaluation.operating import OperatingPoint, Plain, operating_point, shown
-from xcos.evaluation.protocol import VerificationProtocol
+from xcos.evaluation.protocol import Numbers, Truths, VerificationProtocol
 from xcos.evaluation.run import Scored, sample_name
 from xcos.evaluation.scores import FAILED, ScoreSet
 from xcos.evaluation.uncertainty import Differences, Estimate, Estimates, share_estimate, unsupported
@@ -121,6 +121,7 @@ class RatioCost:
             "cllr": self.cost.to_dict(),
             "min_cllr": shown(self.least),
             "dataset": self.card.origin.dataset,
+            "detector": self.card.origin.detector,
             "sha256": self.card.sha256,
         }
 
@@ -205,17 +206,15 @@ def figures_of(protocol: VerificationProtocol, scored: Scored, estimates: Estima
     thinned = rates.curve.thinned(200)
     at_band = estimates.fnmr_at_fmrs(BAND.tolist())
     points = _points(estimates)
-    subjects, enrolled = protocol.samples.subjects, np.unique(protocol.reference)
-    fta = share_estimate(scored.failed, subjects)
-    fte = share_estimate(scored.failed[enrolled], subjects[enrolled])
-    rated = [(point.fmr, point.fnmr) for point in points]
-    operating = operating_point(estimates, rated, fta=fta.value, fte=fte.value)
+    fta = _failures(protocol, scored.failed, np.arange(len(protocol.samples)))
+    fte = _failures(protocol, scored.failed, np.unique(protocol.reference))
+    operating = operating_point(estimates, [(point.fmr, point.fnmr) for point in points], fta=fta, fte=fte)
     bins, mated, non_mated = _histogram(scored)
     return Figures(
         matcher=scored.matcher,
         fta=fta,
         fte=fte,
-        failures=dict(sorted(Counter(each.code for each in scored.failures).items())),
+        failures=_codes(scored),
         eer=estimates.eer(),
         auc=estimates.auc(),
         min_cllr=rates.min_cllr,
@@ -239,6 +238,19 @@ def figures_of(protocol: VerificationProtocol, scored: Scored, estimates: Estima
         false_matches=_worst(protocol, scored, operating.threshold, mated=False),
         false_non_matches=_worst(protocol, scored, operating.threshold, mated=True),
     )
+
+
+def _failures(protocol: VerificationProtocol, failed: Truths | None, samples: Numbers) -> Estimate:
+    """Of these samples, those without a template."""
+    if failed is None:
+        return unsupported("a table of scores does not say which sample failed", len(samples), "none")
+    return share_estimate(failed[samples], protocol.samples.subjects[samples])
+
+
+def _codes(scored: Scored) -> dict[str, int]:
+    if scored.failed is None:
+        return {}
+    return dict(sorted(Counter(each.code for each in scored.failures).items()))
 
 
 def _folds(protocol: VerificationProtocol, scores: ScoreSet, estimates: Estimates) -> tuple[FoldFigures, ...]:

@@ -27,7 +27,8 @@ class OperatingPoint:
     """False match rate there."""
     fnmr: Estimate
     transactions: TransactionRates | None
-    """Rates of a system of one attempt; None where all comparisons of a kind failed."""
+    """Rates of a system of one attempt; None where all comparisons of a kind failed, or where it is not known what
+    failed."""
 
     @property
     def told(self) -> str:
@@ -52,7 +53,7 @@ class OperatingPoint:
 
 
 def operating_point(
-    estimates: Estimates, points: Sequence[tuple[float, Estimate]], *, fta: float, fte: float
+    estimates: Estimates, points: Sequence[tuple[float, Estimate]], *, fta: Estimate, fte: Estimate
 ) -> OperatingPoint:
     """The operating point, from the false match rates asked for, each with its FNMR or why it has none."""
     rates = estimates.rates
@@ -60,12 +61,13 @@ def operating_point(
     fmr = min(supported, default=None)
     threshold = rates.eer.threshold if fmr is None else rates.at_fmr(fmr).threshold
     made = rates.failed_mated < len(rates.mated) and rates.failed_non_mated < len(rates.non_mated)
+    known = fta.supported and fte.supported
     return OperatingPoint(
         fmr,
         threshold,
         estimates.fmr(threshold),
         estimates.fnmr(threshold),
-        rates.transactions(threshold, fta=fta, fte=fte) if made else None,
+        rates.transactions(threshold, fta=fta.value, fte=fte.value) if made and known else None,
     )
 
 

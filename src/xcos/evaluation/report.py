@@ -8,11 +8,9 @@ number of it stands in ``report.json``.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
@@ -23,8 +21,8 @@ from xcos.evaluation.evidence_svg import evidence_panels
 from xcos.evaluation.figures import Against, Figures
 from xcos.evaluation.operating import Plain
 from xcos.evaluation.protocol import VerificationProtocol
-from xcos.evaluation.run import Scored, sample_name
-from xcos.evaluation.scores import FAILED
+from xcos.evaluation.run import Scored
+from xcos.evaluation.score_files import score_rows
 from xcos.evaluation.timings import PhotoTimes, comparison_times
 from xcos.files import write_atomically
 from xcos.version import __version__
@@ -170,20 +168,26 @@ def _with_evidence(figures: Figures, evidence: Mapping[int, Evidence]) -> Plain:
     return document
 
 
-def write_evaluation(evaluation: Evaluation, out: Path) -> list[Path]:
-    """Writes all files into the folder ``out``, each whole or not at all; their paths."""
+def write_evaluation(
+    evaluation: Evaluation, out: Path, *, on_rows: Callable[[int], None] = lambda _: None
+) -> list[Path]:
+    """Writes all files into the folder ``out``, each whole or not at all; their paths.
+
+    ``on_rows`` is told how many more rows of the tables of scores are written.
+    """
     document = evaluation.to_dict()
     files = {
         "report.json": json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n",
         "report.html": report_html(evaluation, document),
         "report.md": report_markdown(evaluation.figures, evaluation.against),
     }
-    for at, scored in enumerate(evaluation.scored):
-        files["scores.csv" if at == 0 else f"scores-{at + 1}.csv"] = scores_csv(evaluation.protocol, scored)
     out.mkdir(parents=True, exist_ok=True)
+    paths = [out / f"scores{f'-{at}' * (at > 1)}.csv" for at in range(1, len(evaluation.scored) + 1)]
+    for path, scored in zip(paths, evaluation.scored, strict=True):
+        write_atomically(path, score_rows(evaluation.protocol, scored, on_rows=on_rows))
     for name, text in files.items():
         write_atomically(out / name, text.encode("utf-8", "surrogateescape"))
-    return [out / name for name in files]
+    return [*(out / name for name in files), *paths]
 
 
 def report_html(evaluation: Evaluation, document: Plain) -> str:
@@ -221,27 +225,3 @@ def report_markdown(figures: Sequence[Figures], against: Sequence[Against]) -> s
     for at, pair in enumerate(against, start=1):
         lines += ["", f"{letter(0)} less {letter(at)}: EER {pair.eer}, AUC {pair.auc}"]
     return "\n".join(lines) + "\n"
-
-
-def scores_csv(protocol: VerificationProtocol, scored: Scored) -> str:
-    """A table that :func:`xcos.evaluation.protocols.read_scores` reads back to the same scores."""
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["probe", "reference", "mated", "fold", "probe_subject", "reference_subject", "score", "error"])
-    scores = scored.scores
-    for row in range(len(protocol)):
-        score = float(scores.scores[row])
-        failed = score == FAILED
-        writer.writerow(
-            [
-                sample_name(protocol, int(protocol.probe[row])),
-                sample_name(protocol, int(protocol.reference[row])),
-                int(scores.mated[row]),
-                int(protocol.fold[row]),
-                int(scores.probe_subject[row]),
-                int(scores.reference_subject[row]),
-                "" if failed else repr(score),
-                "failure_to_acquire" if failed else "",
-            ]
-        )
-    return file.getvalue()

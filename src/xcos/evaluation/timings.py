@@ -34,7 +34,7 @@ STEPS = dict(
 
 @dataclass(frozen=True)
 class PhotoTimes:
-    """Milliseconds of one thread for each photo that gave a template."""
+    """Milliseconds of one thread for each photo that gave a template; of code of one's own only the whole is known."""
 
     model: str
     steps: tuple[tuple[str, Reals], ...]
@@ -43,10 +43,11 @@ class PhotoTimes:
     def to_dict(self) -> Plain:
         """Plain JSON values, to three digits."""
         total = np.sum([each for _, each in self.steps], axis=0)
+        steps = self.steps if len(self.steps) > 1 else ()
         return {
             "model": self.model,
             "photos": len(total),
-            "steps": [{"step": name, **_spread(each)} for name, each in (*self.steps, ("a photo in all", total))],
+            "steps": [{"step": name, **_spread(each)} for name, each in (*steps, ("a photo in all", total))],
             "photos_per_second_and_thread": _digits(1e3 / float(total.mean())),
         }
 
@@ -57,7 +58,7 @@ def photo_times(embedded: Sequence[EmbeddedSamples]) -> tuple[PhotoTimes, ...]:
     for each in embedded:
         usable = np.isfinite(each.measures[TIMES[-1]])
         steps = tuple((told, each.measures[name][usable]) for name, told in STEPS.items())
-        found.append(PhotoTimes(each.model, steps))
+        found.append(PhotoTimes(each.model, tuple(step for step in steps if np.isfinite(step[1]).all())))
     return tuple(found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -72,6 +72,11 @@ def do_job(job: Job, extractor: Extractor, on_photo: Callable[[], None] = lambda
     results: dict[str, Kept | Refused] = {}
     for start in range(0, len(job.photos), BLOCK):
         results |= _block(job.photos[start : start + BLOCK], extractor, job.recipe.measures, on_photo)
+    return shard_of(job, results)
+
+
+def shard_of(job: Job, results: Mapping[str, Kept | Refused]) -> Shard:
+    """The shard of what came of a job's photos, by their keys; written where the job names a folder."""
     shard = make_shard(results)
     return shard if job.folder is None else open_shard(write_shard(shard, job.folder), check=False)
 
@@ -110,9 +115,14 @@ def _block(
     return results
 
 
+def read_keyed(each: KeyedPhoto) -> Photo:
+    """The photo, decoded; refused where it is no longer the one its key is of."""
+    return read_unchanged(each.photo, each.sha256)
+
+
 def _located(each: KeyedPhoto, extractor: Extractor, *, again: bool) -> _Located:
     started = perf_counter()
-    photo = read_unchanged(each.photo, each.sha256)
+    photo = read_keyed(each)
     read = perf_counter()
     given = each.photo.landmarks
     found = find_face(photo, given, extractor)

@@ -111,7 +111,7 @@ def discards(
     if (whole.effective_errors or 0.0) < LEAST_ERRORS or whole.bound:
         return Discards(
             (),
-            f"{whole.errors:,} false non-matches, worth {whole.effective_errors or 0:.1f} independent ones; "
+            f"false non-matches: {whole.errors:,}, worth {whole.effective_errors or 0:.1f} independent ones; "
             f"{LEAST_ERRORS:.0f} are needed to say what foretells them",
         )
     found = []

@@ -50,8 +50,8 @@ class Evidence:
             "cells_reaching": int(reaching.sum()),
             "weight_reaching": round(weight, DIGITS),
             "text": (
-                f"{int(reaching.sum())} of {similarity.size} cells reach {asked:.4f}, what the threshold asks of a "
-                f"cell; they hold {100 * weight:.1f} % of the weight"
+                f"{int(reaching.sum())} of {similarity.size} cells reach {asked:.4f}; they hold {100 * weight:.1f} % "
+                "of the weight"
             ),
         }
 

@@ -51,8 +51,8 @@ CAVEATS = (
     "people (a calibration card).",
 )
 EVIDENCE_CAVEAT = (
-    "In the evidence, a cell struck through is less alike than the threshold asks of a cell; attention is its weight, "
-    "and the contributions sum to the score. A cell's place is nominal: it sees more of the face than its square."
+    "In the evidence a cell reaches what the threshold asks of it, or has a dark corner; attention is its weight, and "
+    "the contributions sum to the score. A cell's place is nominal: it sees more of the face than its square."
 )
 FACES = "This page shows faces from the data set: treat it as you treat the photos."
 TIMES = (

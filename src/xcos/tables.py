@@ -31,6 +31,8 @@ class Table:
     """As written, without space around them; empty where the file is."""
     rows: Iterator[Row]
     """Read as they are asked for, once; blank lines are left out."""
+    lines: int
+    """How many there are below the header, a line break in quotes or at the end among them."""
 
 
 def read_table(content: bytes, refusal: Refusal) -> Table:
@@ -44,7 +46,8 @@ def read_table(content: bytes, refusal: Refusal) -> Table:
         raise refusal("a NUL byte; this is no CSV file", line)
     rows = _rows(content.decode("utf-8-sig", "surrogateescape"), refusal)
     header = next(rows, Row(1, []))
-    return Table([name.strip() for name in header.cells], (row for row in rows if row.cells))
+    lines = content.count(b"\n") - header.line
+    return Table([name.strip() for name in header.cells], (row for row in rows if row.cells), max(0, lines))
 
 
 def _rows(text: str, refusal: Refusal) -> Iterator[Row]:

@@ -37,7 +37,10 @@ def run(options: argparse.Namespace) -> int:
         raise InvalidArgument(f"{out} is a file; give a folder", path=str(out))
     built = entrants(options)
     with_photos = not all(isinstance(each, ScoreFile) for each in built)
-    protocol = read_protocol(options.protocol, options.data, as_published=options.as_published, with_photos=with_photos)
+    with progress_bar("reading the protocol", None):
+        protocol = read_protocol(
+            options.protocol, options.data, as_published=options.as_published, with_photos=with_photos
+        )
     cache = Path(options.cache) if options.cache else out.with_name(f"{out.name}.cache")
     if isinstance(protocol, IdentificationProtocol):
         searches = _searches(protocol, built, options, cache)

@@ -135,8 +135,10 @@ class _Reader:
         self._mated.append(self._told_mated(row, place))
 
     def _number(self, name: str, place: Place) -> int:
-        number = self._numbers.get(name, self._numbers.get(str(PurePosixPath(name)), -1))
-        if number < 0:
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers.get(str(PurePosixPath(name)))
+        if number is None:
             known = next(iter(self._numbers))
             raise refused(
                 place, f"{self._protocol.name} has no {shown(name)}; samples are named as in its list, such as {known}"

@@ -204,6 +204,10 @@ class Estimates:
         found = self.spread_of(folds.right.astype(np.float64), np.ones(len(self.scores), bool))
         overall = np.array([((self.scores.scores > t) == self.scores.mated).mean() for t in folds.thresholds])
         chosen = (1 - 1 / len(overall)) * float(((overall - overall.mean()) ** 2).sum())
+        if not found.variance + chosen:  # all of one kind are right and all of the other wrong
+            room = rule_of_three(False, self._disjoint).high
+            low, high = max(0.0, value - room), min(1.0, value + room)
+            return Estimate(value, low, high, len(self.scores), "rule of three", errors)
         effective = value * (1 - value) / (found.variance + chosen)
         low, high = wilson(value, effective, found.quantile)
         interval = Interval(low, high, effective * (1 - value), effective, "adjusted Wilson")

@@ -75,15 +75,23 @@ def read_csv(path: Path, *, as_published: bool = False, with_photos: bool = True
     )
 
 
-def read_scores(path: Path, *, as_published: bool = False) -> ScoreTable:
+def read_scores(
+    path: Path,
+    *,
+    as_published: bool = False,
+    on_lines: Callable[[int], None] = lambda _: None,
+    on_row: Callable[[], None] = lambda: None,
+) -> ScoreTable:
     """Scores of pairs in a CSV file: the columns of :func:`read_csv` and ``score``, and ``error`` where wanted.
 
     Names need not be those of files. A score is a number, higher for more alike, infinite ones too; NaN is refused. A
     row without a score must say why in the column ``error``: then it is a pair that could not be compared, and its
     score is −∞ (:data:`~xcos.evaluation.scores.FAILED`), as if ``-inf`` were written. A row with both is refused. The
-    columns ``llr``, ``decision`` and ``reasons`` of ``xcos verify --pairs`` are left out of ``groups``.
+    columns ``llr``, ``decision`` and ``reasons`` of ``xcos verify --pairs`` are left out of ``groups``. ``on_lines`` is
+    told how many lines there are, and ``on_row`` is called for each row.
     """
     table, sha256 = table_in(path)
+    on_lines(table.lines)
     columns = _Columns(table, path, scores="wanted")
     pairs = PairList(NamedSamples(), columns.labels)
     scores = array("d")
@@ -93,6 +101,7 @@ def read_scores(path: Path, *, as_published: bool = False) -> ScoreTable:
         scores.append(columns.score(row))
         for names, cell in zip(named, columns.names(row), strict=True):
             names.append(cell)
+        on_row()
     fold = columns.folds(pairs)
     probe, reference, mated = pairs.columns(as_published=as_published)
     subjects, known = pairs.subjects(probe, reference, mated)

@@ -231,6 +231,7 @@ def test_the_operating_point_is_the_lowest_rate_that_the_sample_supports(full: E
     supported = [point for point in found.points if point.fnmr.supported]
     assert [point.fmr for point in supported] == [0.1]
     assert (found.operating.fmr, found.operating.threshold) == (0.1, supported[0].threshold)
+    assert found.operating.fnmr == supported[0].fnmr
     scores = full.scored[0].scores
     at = scores.scores >= found.operating.threshold
     assert found.operating.measured.value == at[~scores.mated].mean()
@@ -468,6 +469,8 @@ def test_photos_a_second_are_those_of_the_mean_time(milliseconds: list[float]) -
     times: Any = PhotoTimes("m", (("a", np.array(milliseconds)), ("b", np.array(milliseconds)))).to_dict()
     assert times["photos_per_second_and_thread"] == pytest.approx(500 / np.mean(milliseconds), rel=0.006)
     assert [step["step"] for step in times["steps"]] == ["a", "b", "a photo in all"]
+    own: Any = PhotoTimes("m", (("a", np.array(milliseconds)),)).to_dict()
+    assert [step["step"] for step in own["steps"]] == ["a photo in all"]
     assert times["steps"][0]["median_ms"] == pytest.approx(np.median(milliseconds), rel=0.006)
 
 

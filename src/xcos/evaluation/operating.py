@@ -26,6 +26,7 @@ class OperatingPoint:
     measured: Estimate
     """False match rate there."""
     fnmr: Estimate
+    """There; its interval knows that the threshold was chosen, where a false match rate chose it."""
     transactions: TransactionRates | None
     """Rates of a system of one attempt; None where all comparisons of a kind failed, or where it is not known what
     failed."""
@@ -57,7 +58,7 @@ def operating_point(
 ) -> OperatingPoint:
     """The operating point, from the false match rates asked for, each with its FNMR or why it has none."""
     rates = estimates.rates
-    supported = [rate for rate, fnmr in points if fnmr.supported]
+    supported = {rate: fnmr for rate, fnmr in points if fnmr.supported}
     fmr = min(supported, default=None)
     threshold = rates.eer.threshold if fmr is None else rates.at_fmr(fmr).threshold
     made = rates.failed_mated < len(rates.mated) and rates.failed_non_mated < len(rates.non_mated)
@@ -66,7 +67,7 @@ def operating_point(
         fmr,
         threshold,
         estimates.fmr(threshold),
-        estimates.fnmr(threshold),
+        estimates.fnmr(threshold) if fmr is None else supported[fmr],
         rates.transactions(threshold, fta=fta.value, fte=fte.value) if made and known else None,
     )
 

@@ -20,9 +20,12 @@ from xcos.evaluation.operating import Plain
 from xcos.evaluation.protocol import VerificationProtocol
 from xcos.evaluation.run import Scored
 from xcos.evaluation.work import TIMES
+from xcos.feature_store import cache_folder
 from xcos.files import write_atomically
 from xcos.types import Reals
 
+COMPARING = "comparing"
+"""Folder of the cache in which the times of comparing are kept."""
 STEPS = dict(
     zip(
         TIMES,
@@ -86,11 +89,11 @@ def _digits(value: float) -> float:
 def with_kept_time(scored: Scored, protocol: VerificationProtocol, cache: Path) -> Scored:
     """The same scores with the time that the cache knows for these comparisons; a time it does not know it keeps."""
     key = hashlib.sha256(f"{protocol.sha256}\n{scored.matcher}".encode()).hexdigest()[:24]
-    path = cache / "comparing" / f"{key}.json"
+    path = cache / COMPARING / f"{key}.json"
     known = _known(path)
     if known is not None or scored.seconds is None:
         return replace(scored, seconds=known)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    cache_folder(path.parent)
     write_atomically(path, json.dumps({"matcher": scored.matcher, "seconds": scored.seconds}).encode())
     return scored
 

@@ -17,7 +17,7 @@ def run(options: argparse.Namespace) -> int:
     """Exit code of ``xcos calibrate``."""
     require_writable(options.out, inputs=[options.scores])
     with progress_bar("rows", None) as bar:
-        table = read_scores(Path(options.scores), on_lines=bar.resize, on_row=bar.advance)
+        table = read_scores(Path(options.scores), on_lines=bar.resize, on_rows=bar.advance)
     made = calibrate_scores(
         table,
         ScoredFor(options.model, options.comparator, options.dataset, options.detector),

@@ -13,7 +13,7 @@ import numpy as np
 
 from xcos.evaluation.embedding import FailedPhoto
 from xcos.evaluation.protocol import Numbers, VerificationProtocol
-from xcos.evaluation.protocols.csv_files import score_of, table_in
+from xcos.evaluation.protocols.csv_files import ROWS_AT_ONCE, score_of, table_in
 from xcos.evaluation.protocols.lists import Place, refused, shown
 from xcos.evaluation.run import Scored
 from xcos.evaluation.scores import FAILED, ScoreSet
@@ -21,7 +21,6 @@ from xcos.tables import TRUTHS, Row
 
 COLUMNS = ("probe", "reference", "mated", "fold", "probe_subject", "reference_subject", "score", "error")
 WANTED = ("probe", "reference", "score")
-ROWS_AT_ONCE = 10_000
 FAILED_CODE = "failure_to_acquire"
 
 

@@ -23,6 +23,8 @@ from xcos.tables import TRUTHS, Row, Table, read_table
 PAIR = ("probe", "reference", "mated")
 SUBJECTS = ("probe_subject", "reference_subject")
 SCORES = ("score", "error")
+ROWS_AT_ONCE = 10_000
+"""Between two words to those who wait."""
 Scores = Literal["refused", "not read", "wanted"]
 """What becomes of a column of scores."""
 NO_LABELS = ("llr", "decision", "reasons")
@@ -80,7 +82,7 @@ def read_scores(
     *,
     as_published: bool = False,
     on_lines: Callable[[int], None] = lambda _: None,
-    on_row: Callable[[], None] = lambda: None,
+    on_rows: Callable[[int], None] = lambda _: None,
 ) -> ScoreTable:
     """Scores of pairs in a CSV file: the columns of :func:`read_csv` and ``score``, and ``error`` where wanted.
 
@@ -88,7 +90,7 @@ def read_scores(
     row without a score must say why in the column ``error``: then it is a pair that could not be compared, and its
     score is −∞ (:data:`~xcos.evaluation.scores.FAILED`), as if ``-inf`` were written. A row with both is refused. The
     columns ``llr``, ``decision`` and ``reasons`` of ``xcos verify --pairs`` are left out of ``groups``. ``on_lines`` is
-    told how many lines there are, and ``on_row`` is called for each row.
+    told how many lines there are, and ``on_rows`` how many more rows are read.
     """
     table, sha256 = table_in(path)
     on_lines(table.lines)
@@ -101,7 +103,8 @@ def read_scores(
         scores.append(columns.score(row))
         for names, cell in zip(named, columns.names(row), strict=True):
             names.append(cell)
-        on_row()
+        if len(scores) % ROWS_AT_ONCE == 0:
+            on_rows(ROWS_AT_ONCE)
     fold = columns.folds(pairs)
     probe, reference, mated = pairs.columns(as_published=as_published)
     subjects, known = pairs.subjects(probe, reference, mated)

@@ -322,19 +322,33 @@ def _add_lint_model(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
     more = "Protocols, the files they need and what is checked: docs/protocols.md; what comes out: docs/evaluate.md."
     command = _command(commands, "evaluate", "error rates with honest intervals, on a protocol", more)
-    command.add_argument("protocol", help="lfw, lfw-view1, calfw, cplfw, cfp-fp, agedb-30, …, csv for your own list")
+    protocols = "lfw, calfw, cplfw, cfp-fp, agedb-30, ijbc, tinyface, …; csv and gallery for your own lists"
+    command.add_argument("protocol", help=protocols)
     command.add_argument("data", help="folder or file of the set, as its owner gives it out")
     command.add_argument("--out", required=True, metavar="FOLDER", help="where report and scores go")
-    models = "a packaged embedder (default xcos-dlib-7x7), onnx:FILE.onnx with its card beside it, or a model folder"
-    command.add_argument("--model", default="", metavar="NAME", help=models)
-    command.add_argument("--against", default="", metavar="NAME", help="a second model on the same pairs")
-    command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
-    command.add_argument("--face", type=_face, default="center", help="which of several faces (default center)")
+    models = (
+        "a packaged embedder (default xcos-dlib-7x7), FILE.onnx with its card, a model folder, or your own code, "
+        "package.module:Name"
+    )
+    command.add_argument("--model", default="", metavar="MODEL", help=models)
+    cards = "of FILE.onnx: .toml or .json (default FILE.json)"
+    command.add_argument("--card", default="", metavar="CARD", help=cards)
+    tables = "in the place of a model: columns probe,reference,score[,error], a row for each pair"
+    command.add_argument("--scores", default="", metavar="SCORES.csv", help=tables)
+    command.add_argument(
+        "--against", default="", metavar="MODEL", help="a second model on the same pairs, or scores:SCORES.csv"
+    )
+    command.add_argument("--against-card", default="", metavar="CARD", help=cards)
+    command.add_argument("--detector", default="", help="mtcnn (default), whole-image, yunet:FILE.onnx")
+    command.add_argument("--face", type=_face, help="which of several faces (default center)")
     command.add_argument("--mirror", action="store_true", help="average each template with its mirror image's")
     command.add_argument(
         "--cache", default="", metavar="FOLDER", help="for features (default: FOLDER.cache beside --out)"
     )
     command.add_argument("--seed", type=int, default=0, help="of the bootstrap over people")
+    command.add_argument(
+        "--no-pictures", action="store_false", dest="pictures", help="no faces on the page, no evidence of errors"
+    )
     command.add_argument("--as-published", action="store_true", help="let repeated pairs stand")
 
     def run(options: argparse.Namespace) -> int:

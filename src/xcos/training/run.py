@@ -277,7 +277,7 @@ def _require_same_configuration(begun: Mapping[str, object], config: TrainConfig
     if differing:
         told = ", ".join(f"{key} was {_shown(then, key)} and is {_shown(now, key)}" for key in differing)
         raise InvalidConfig(
-            f"the training in {out} has another configuration: {told}; resume it with its own (in its {TRAINING_CONFIG}), "
+            f"the training in {out} has another configuration: {told}; resume it with its own (its {TRAINING_CONFIG}), "
             "or start anew in another folder, with network.weights from this one if you like",
             path=str(out),
             keys=differing,

@@ -26,7 +26,7 @@ ROWS = (
     {"cli", "__main__"},
 )
 # Who may start a training; each is itself imported only by its command.
-TRAINERS = {"cli/plug.py", "cli/train.py"}
+TRAINERS = {"cli/convert_weights.py", "cli/plug.py", "cli/train.py"}
 # The packages that need the extra `train`, and who names their classes by where they are, to load them when asked for.
 TORCH = {"training", "gradients"}
 NAMING = {"catalog.py", "explainers/listed.py"}

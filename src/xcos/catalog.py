@@ -129,18 +129,23 @@ def build_verifier(
     )
 
 
-def build_matcher(*, embedder: str = "", comparator: str = "", model: str | Path = "") -> GridMatcher:
-    """What :func:`build_verifier` compares with, for explanations: these need no calibration."""
+def build_matcher(
+    *, embedder: str = "", comparator: str = "", model: str | Path = "", card: str | Path = ""
+) -> GridMatcher:
+    """What :func:`build_verifier` compares with, for explanations and evaluations: these need no calibration.
+
+    ``card`` is that of an ``embedder`` ``onnx:FILE.onnx``, where it does not lie beside it.
+    """
     if not model:
-        return GridMatcher(*_network_and_comparator(embedder, comparator))
+        return GridMatcher(*_network_and_comparator(embedder, comparator, card))
     _refuse_beside_model({"embedder": embedder, "comparator": comparator})
     folder = read_model(model)
     return GridMatcher(folder.embedder, folder.comparator)
 
 
-def _network_and_comparator(embedder: str, comparator: str) -> tuple[Embedder, Comparator]:
+def _network_and_comparator(embedder: str, comparator: str, card: str | Path = "") -> tuple[Embedder, Comparator]:
     embedder = embedder or DEFAULT_EMBEDDER
-    network = build_embedder(embedder)
+    network = build_embedder(embedder, card)
     return network, _named(COMPARATORS, comparator or OWN_COMPARATOR.get(embedder, "norm"), "comparator")()
 
 
@@ -240,15 +245,15 @@ def _packaged_threshold(matcher: Matcher, *, needed: bool) -> float | None:
     return calibration.threshold(1e-3).value if calibration else None
 
 
-def build_embedder(name: str) -> Embedder:
-    """The embedder of this name; ``onnx:FILE.onnx`` is a user's, with its card ``FILE.json`` beside it."""
+def build_embedder(name: str, card: str | Path = "") -> Embedder:
+    """The embedder of this name; ``onnx:FILE.onnx`` is a user's, with its ``card``, by default ``FILE.json``."""
     kind, _, file = name.partition(":")
     if kind == "onnx":
         if not file:
             raise InvalidArgument(
                 "an ONNX embedder needs its model, with the card beside it: onnx:FILE.onnx, FILE.json"
             )
-        return OnnxEmbedder(file, read_card(Path(file).with_suffix(".json")))
+        return OnnxEmbedder(file, read_card(card or Path(file).with_suffix(".json")))
     return _named(EMBEDDERS, name, "embedder")()
 
 

@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(commands)
     _add_demo(commands)
     _add_train(commands)
+    _add_convert_weights(commands)
     _add_doctor(commands)
     return parser
 
@@ -260,27 +261,30 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_plug(commands: argparse._SubParsersAction[_Parser]) -> None:
-    more = "The network stays as it is; the result is a model folder for 'xcos verify --model'."
+    more = (
+        "The network stays as it is; the result is a model folder for 'xcos verify --model'. "
+        "A head that 'xcos train' made is only calibrated."
+    )
     command = _command(commands, "plug", "fit a head to your own network and calibrate it on your photos", more)
-    command.add_argument("network", metavar="MODEL.onnx", help="face recognition network")
-    command.add_argument("--card", required=True, metavar="CARD", help="what it is: card.toml or .json (docs/plug.md)")
+    network = "face recognition network in ONNX, or the folder of a finished 'xcos train', which brings its own card"
+    command.add_argument("network", metavar="MODEL", help=network)
+    command.add_argument("--card", default="", metavar="CARD", help="what it is: card.toml or .json (docs/plug.md)")
     command.add_argument("--data", required=True, metavar="FOLDER", help="one sub-folder of photos for each person")
     command.add_argument("--out", required=True, metavar="FOLDER", help="new folder for the model")
     command.add_argument(
         "--weighting",
-        default="separable",
         choices=("separable", "symmetric", "norm", "uniform"),
         help="how cells are weighed (default separable)",
     )
-    command.add_argument("--channels", type=int, default=32, help="features per cell that are kept (default 32)")
+    command.add_argument("--channels", type=int, help="features per cell that are kept (default 32)")
     command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
     command.add_argument("--face", type=_face, default="center", help="which face of a photo (default center)")
     command.add_argument("--grid", default="", metavar="TENSOR", help="name of the feature map, if not the last one")
     command.add_argument("--vector", default="", metavar="TENSOR", help="name of the embedding, if there are several")
     command.add_argument("--dataset", default="", help="name of the photos for the cards (default: of their folder)")
     command.add_argument("--cache", default="", metavar="FOLDER", help="where features are kept (default: OUT.cache)")
-    command.add_argument("--steps", type=int, default=1500, help="steps of fitting (default 1500)")
-    command.add_argument("--seed", type=int, default=0, help="of the fitting (default 0)")
+    command.add_argument("--steps", type=int, help="steps of fitting (default 1500)")
+    command.add_argument("--seed", type=int, default=0, help="of the fitting and the intervals (default 0)")
     command.add_argument(
         "--fmr", type=float, nargs="+", default=[1e-2, 1e-3], help="false match rates to report (default 0.01 0.001)"
     )
@@ -324,19 +328,33 @@ def _add_lint_model(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
     more = "Protocols, the files they need and what is checked: docs/protocols.md; what comes out: docs/evaluate.md."
     command = _command(commands, "evaluate", "error rates with honest intervals, on a protocol", more)
-    command.add_argument("protocol", help="lfw, lfw-view1, calfw, cplfw, cfp-fp, agedb-30, …, csv for your own list")
+    protocols = "lfw, calfw, cplfw, cfp-fp, agedb-30, ijbc, tinyface, …; csv and gallery for your own lists"
+    command.add_argument("protocol", help=protocols)
     command.add_argument("data", help="folder or file of the set, as its owner gives it out")
     command.add_argument("--out", required=True, metavar="FOLDER", help="where report and scores go")
-    models = "a packaged embedder (default xcos-dlib-7x7), onnx:FILE.onnx with its card beside it, or a model folder"
-    command.add_argument("--model", default="", metavar="NAME", help=models)
-    command.add_argument("--against", default="", metavar="NAME", help="a second model on the same pairs")
-    command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
-    command.add_argument("--face", type=_face, default="center", help="which of several faces (default center)")
+    models = (
+        "a packaged embedder (default xcos-dlib-7x7), FILE.onnx with its card, a model folder, or your own code, "
+        "package.module:Name"
+    )
+    command.add_argument("--model", default="", metavar="MODEL", help=models)
+    cards = "of FILE.onnx: .toml or .json (default FILE.json)"
+    command.add_argument("--card", default="", metavar="CARD", help=cards)
+    tables = "in the place of a model: columns probe,reference,score[,error], a row for each pair"
+    command.add_argument("--scores", default="", metavar="SCORES.csv", help=tables)
+    command.add_argument(
+        "--against", default="", metavar="MODEL", help="a second model on the same pairs, or scores:SCORES.csv"
+    )
+    command.add_argument("--against-card", default="", metavar="CARD", help=cards)
+    command.add_argument("--detector", default="", help="mtcnn (default), whole-image, yunet:FILE.onnx")
+    command.add_argument("--face", type=_face, help="which of several faces (default center)")
     command.add_argument("--mirror", action="store_true", help="average each template with its mirror image's")
     command.add_argument(
         "--cache", default="", metavar="FOLDER", help="for features (default: FOLDER.cache beside --out)"
     )
     command.add_argument("--seed", type=int, default=0, help="of the bootstrap over people")
+    command.add_argument(
+        "--no-pictures", action="store_false", dest="pictures", help="no faces on the page, no evidence of errors"
+    )
     command.add_argument("--as-published", action="store_true", help="let repeated pairs stand")
 
     def run(options: argparse.Namespace) -> int:
@@ -409,6 +427,24 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
         from xcos.cli import train
 
         return train.run(options)
+
+    command.set_defaults(run=run)
+
+
+def _add_convert_weights(commands: argparse._SubParsersAction[_Parser]) -> None:
+    more = (
+        "Only tensors are read; nothing in the file is run. IR and IR-SE by the names of InsightFace_Pytorch and "
+        "face.evoLVe, and the xCos authors' models, whose head is written too."
+    )
+    command = _command(commands, "convert-weights", "make published .pth weights a file for 'xcos train'", more)
+    command.add_argument("weights", metavar="WEIGHTS.pth", help="as torch.save wrote it")
+    command.add_argument("out", metavar="OUT.safetensors", help="file to write")
+    command.add_argument("--teacher", action="store_true", help="of an xCos model the teacher in place of the network")
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import convert_weights
+
+        return convert_weights.run(options)
 
     command.set_defaults(run=run)
 

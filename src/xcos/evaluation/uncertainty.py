@@ -204,6 +204,10 @@ class Estimates:
         found = self.spread_of(folds.right.astype(np.float64), np.ones(len(self.scores), bool))
         overall = np.array([((self.scores.scores > t) == self.scores.mated).mean() for t in folds.thresholds])
         chosen = (1 - 1 / len(overall)) * float(((overall - overall.mean()) ** 2).sum())
+        if not found.variance + chosen:  # all of one kind are right and all of the other wrong
+            room = rule_of_three(False, self._disjoint).high
+            low, high = max(0.0, value - room), min(1.0, value + room)
+            return Estimate(value, low, high, len(self.scores), "rule of three", errors)
         effective = value * (1 - value) / (found.variance + chosen)
         low, high = wilson(value, effective, found.quantile)
         interval = Interval(low, high, effective * (1 - value), effective, "adjusted Wilson")
@@ -284,8 +288,8 @@ class Estimates:
         """The interval of a share, from its ``drawn`` values; ``least`` is half of the smallest step it can make."""
         if value in (0.0, 1.0):
             return _stated(value, rule_of_three(value == 1, self._disjoint), len(self.scores), errors)
-        logits = _logit(np.clip(drawn, least, 1 - least))
-        middle, half = float(_logit(np.clip(value, least, 1 - least))), self.samples.half_width(logits)
+        logits = logit(np.clip(drawn, least, 1 - least))
+        middle, half = float(logit(np.clip(value, least, 1 - least))), self.samples.half_width(logits)
         low, high = (1 / (1 + math.exp(-end)) for end in (middle - half, middle + half))
         return Estimate(value, min(low, value), max(high, value), len(self.scores), self._method, errors)
 
@@ -507,7 +511,8 @@ def _above(estimate: Estimate) -> float:
     return estimate.high - estimate.value if estimate.bound else 0.0
 
 
-def _logit(share: Reals) -> Reals:
+def logit(share: Reals) -> Reals:
+    """Logarithms of the odds of shares between 0 and 1."""
     odds: Reals = np.log(share) - np.log1p(-share)
     return odds
 

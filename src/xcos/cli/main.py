@@ -7,11 +7,13 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from xcos.errors import InputRefused, InvalidArgument, MissingPackage, UsageError, XcosError
-from xcos.types import FaceChoice
 from xcos.version import __version__
+
+if TYPE_CHECKING:
+    from xcos.types import FaceChoice  # NumPy is behind it, and help must not wait for that
 
 USAGE, REFUSED, INTERNAL = 2, 4, 5
 STOPPED = "stopped; nothing is half written, and a list of pairs goes on where it was with the same command"
@@ -183,12 +185,16 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--method",
         default="own",
         metavar="NAME",
-        help="own (default), corrrise, lime and more; an unknown name lists all",
+        help="own (default), corrrise, semantic, counterfactual, grad-cam and more; an unknown name lists all",
     )
     command.add_argument("--seed", type=int, metavar="N", help="of methods with chance (default 0)")
     command.add_argument(
         "--budget", type=int, metavar="MASKS", help="masked copies of each photo, for methods that draw them by chance"
     )
+    command.add_argument(
+        "--granularity", choices=("coarse", "medium", "fine"), help="of the parts of 'semantic' (default medium)"
+    )
+    command.add_argument("--regions", metavar="FILE.toml", help="your own parts for 'semantic' (docs)")
     command.add_argument(
         "--option",
         action="append",
@@ -196,12 +202,12 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="NAME=VALUE",
         help="another option of the method; may be repeated",
     )
-    more = "false match rate of the threshold that 'centered' explains (default 0.001)"
+    more = "false match rate of the threshold, for methods that explain one (default 0.001)"
     command.add_argument("--fmr", type=float, help=more)
     _add_face_choices(command)
     command.add_argument("--picture", metavar="FILE.png", help="write both photos with their maps as a picture")
     models = _add_components(command)
-    models.add_argument("--calibration", default="", metavar="CARD.json", help="whose threshold 'centered' explains")
+    models.add_argument("--calibration", default="", metavar="CARD.json", help="whose threshold is explained")
 
     def run(options: argparse.Namespace) -> int:
         from xcos.cli import explain

@@ -122,6 +122,7 @@ class Favours:
     variant: int = 0
     needs: ClassVar[tuple[Need, ...]] = ()
     most_pairs: ClassVar[int] = 0
+    explains_again: ClassVar[bool] = False
     figures: ClassVar[tuple[Figure, ...]] = (Figure("win", "higher", headline=True),)
 
     @property
@@ -206,11 +207,16 @@ def test_the_default_measures_have_different_names() -> None:
 
     names = [name_of(measure) for measure in default_measures(7, 7)]
     assert len(set(names)) == len(names) >= 14
-    most = {measure.title: measure.most_pairs for measure in default_measures(extra_pairs=30)}
-    assert most["patch-lfw"] == most["stability"] == 30
-    assert most["sensitivity"] == 20
-    assert most["deletion"] == 0
-    assert {measure.title: measure.most_pairs for measure in default_measures()}["patch-lfw"] == 0
+
+
+def test_methods_of_many_passes_explain_few_changed_pairs_and_the_others_all(tmp_path: Path) -> None:
+    light, heavy = methods(("true",)), methods(("random",), passes=17)
+    found = run_bench(matcher(), [*light, *heavy], PAIRS, [Deletion(), PatchLfw()], tmp_path, extra_pairs=4, draws=20)
+    pairs = {(row.method, row.measure): row.estimate.pairs for row in found.rows if row.headline}
+    assert pairs["true", "patch-lfw"] == pairs["true", "deletion"] == pairs["random", "deletion"] == len(PAIRS)
+    assert pairs["random", "patch-lfw"] == 4
+    assert len(heavy[0].asked) == len(PAIRS) + 4
+    assert any("4 pairs or fewer" in sentence for sentence in sentences(found))
 
 
 # --- resuming ---

@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 
 from xcos.catalog import build_explainer, build_verifier
-from xcos.cli.progress import progress_bar
+from xcos.cli.progress import Bar, progress_bar
 from xcos.cli.quiet import without_decoder_chatter
 from xcos.errors import InvalidArgument
 from xcos.explainers.bench import BenchResult, default_measures, run_bench
 from xcos.explainers.bench_pairs import FoundPairs, evenly, find_pairs, listed_pairs
 from xcos.explainers.bench_report import bench_markdown, sentences, write_bench
 from xcos.explainers.bench_twins import TwinResult, run_twin_bench
+from xcos.explainers.bench_work import Work
 from xcos.explainers.explanation import Explainer
 from xcos.explainers.faithfulness.locality import measure_locality
 from xcos.explainers.faithfulness.measure import Measure, name_of
@@ -26,6 +28,7 @@ from xcos.extractor import usable_cores
 from xcos.verifier import Verifier
 
 LOCALITY_PAIRS = 4
+SAID_EVERY = 60.0  # seconds
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,13 +39,15 @@ def run(options: argparse.Namespace) -> int:
     verifier = build_verifier(detector=options.detector, model=options.model, face=options.face)
     matcher = GridMatcher(verifier.embedder, verifier.comparator)
     explainers = [build_explainer(name, matcher) for name in _names(options.methods, "methods")]
-    measures = _measures(options.measures, matcher, options.extra_limit)
+    measures = _measures(options.measures, matcher)
     with without_decoder_chatter():
         found = find_pairs(evenly(listed_pairs(options.pairs), options.pairs_limit), verifier.extractor)
     _report_refused(found)
-    with progress_bar("measures", len(explainers) * len(measures)) as bar:
+    with progress_bar("passes", None) as bar:
+        told = _Told(bar)
         result = run_bench(matcher, explainers, found.pairs, measures, out, budget=options.budget,
-                           streams=usable_cores(), on_progress=lambda _what, _pairs: bar.advance())  # fmt: skip
+                           extra_pairs=options.extra_limit, streams=usable_cores(), on_start=told.start,
+                           on_progress=told.advance)  # fmt: skip
     twins = _twins(options.twins, verifier, matcher, explainers, out)
     locality = measure_locality(matcher.embedder, matcher.comparator, found.pairs[:LOCALITY_PAIRS], samples=1)
     files = write_bench(result, out, locality=locality, twins=twins)
@@ -65,11 +70,49 @@ def _names(text: str, what: str) -> list[str]:
     return names
 
 
-def _measures(text: str, matcher: GridMatcher, extra_pairs: int) -> list[Measure]:
+class _Told:
+    """Says how much there is to do, and from time to time how long it will take: without a bar a line now and then."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self._passes = self._done = 0
+        self._started = self._said = time.monotonic()
+
+    def start(self, work: Work) -> None:
+        """What is left to do."""
+        for method, passes in work.by_method.items():
+            print(f"{method}: {passes:,} passes", file=sys.stderr)
+        print(
+            f"{work.passes:,} passes in all, {1e3 * work.seconds_a_pass:.1f} ms each at the moment: about "
+            f"{_span(work.seconds)}",
+            file=sys.stderr,
+            flush=True,
+        )
+        self._passes = work.passes
+        self._started = self._said = time.monotonic()
+        self._bar.resize(work.passes)
+
+    def advance(self, passes: int) -> None:
+        """So many more are done."""
+        self._done += passes
+        self._bar.advance(passes)
+        now = time.monotonic()
+        if not self._bar.drawn and self._done and now - self._said >= SAID_EVERY:
+            left = (now - self._started) * (self._passes - self._done) / self._done
+            print(f"{self._done / self._passes:.1%} done, about {_span(left)} left", file=sys.stderr, flush=True)
+            self._said = now
+
+
+def _span(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{round(seconds)} s" if seconds < 90 else f"{minutes} min" if minutes < 120 else f"{seconds / 3600:.1f} h"
+
+
+def _measures(text: str, matcher: GridMatcher) -> list[Measure]:
     template = matcher.template
     blank = np.full((1, template.height, template.width, 3), 127, np.uint8)
     rows, cols = matcher.encode(blank).grids.shape[1:3]
-    every = default_measures(rows, cols, extra_pairs=extra_pairs)
+    every = default_measures(rows, cols)
     if not text:
         return every
     wanted = _names(text, "measures")

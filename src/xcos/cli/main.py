@@ -237,7 +237,7 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="of pairs that are explained again, changed (default all)",
+        help="of pairs that methods of more than 16 passes explain again, changed (default all)",
     )
     command.add_argument("--measures", default="", metavar="A,B,…", help="only these measures (default all)")
     command.add_argument("--twins", default="", metavar="FOLDER", help="also on twins with one part changed (docs)")

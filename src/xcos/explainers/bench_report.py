@@ -12,6 +12,7 @@ import numpy as np
 
 from xcos.canvas import ORANGE_TO_PURPLE
 from xcos.explainers.bench import BenchResult, Row, Shown
+from xcos.explainers.bench_plays import LIGHT
 from xcos.explainers.bench_twins import TwinResult
 from xcos.explainers.faithfulness.intervals import Estimate
 from xcos.explainers.faithfulness.locality import Locality
@@ -74,6 +75,11 @@ def sentences(result: BenchResult) -> list[str]:
         "two intervals do not touch; the rank is a mean over the figures of the first table, every measure with one "
         "vote.",
     ]
+    if result.extra_pairs:
+        found.append(
+            f"Where a measure explains changed pairs, methods of more than {LIGHT} passes played it on "
+            f"{result.extra_pairs} pairs or fewer."
+        )
     if result.left_out:
         named = ", ".join(f"{each.name} ({each.passes:,} passes)" for each in result.left_out)
         found.append(f"Left out, as they need more than the budget: {named}.")
@@ -185,5 +191,5 @@ def _png(pixels: Pixels) -> str:
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", optimize=True)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()

@@ -403,6 +403,10 @@ def test_the_command_plays_on_twins_too(listed: Path, tmp_path: Path, capsys: py
         (["--methods", "own", "--budget", "0"], "--budget"),
         (["--methods", "nothing"], "method 'nothing' is unknown"),
         (["--methods", "own", "--measures", "beauty"], "measure 'beauty' is unknown"),
+        (["--methods", "own,rise", "--option", "rise.masks"], "METHOD.NAME=VALUE"),
+        (["--methods", "own", "--option", "rise.masks=9"], "'rise', which is not among --methods"),
+        (["--methods", "rise", "--option", "rise.masks=9", "--option", "rise.masks=8"], "rise.masks is given twice"),
+        (["--methods", "rise", "--option", "rise.moons=9"], "has no option moons"),
     ],
 )
 def test_wrong_words_are_told(

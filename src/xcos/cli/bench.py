@@ -15,7 +15,7 @@ from xcos.cli.progress import Bar, progress_bar
 from xcos.cli.quiet import without_decoder_chatter
 from xcos.errors import InvalidArgument
 from xcos.explainers.bench import BenchResult, default_measures, run_bench
-from xcos.explainers.bench_pairs import FoundPairs, evenly, find_pairs, listed_pairs
+from xcos.explainers.bench_pairs import FoundPairs, evenly, find_pairs, listed_pairs, photos_of
 from xcos.explainers.bench_report import bench_markdown, sentences, write_bench
 from xcos.explainers.bench_twins import TwinResult, run_twin_bench
 from xcos.explainers.bench_work import Work
@@ -38,10 +38,11 @@ def run(options: argparse.Namespace) -> int:
     out = _made(Path(options.out))
     verifier = build_verifier(detector=options.detector, model=options.model, face=options.face)
     matcher = GridMatcher(verifier.embedder, verifier.comparator)
-    explainers = [build_explainer(name, matcher) for name in _names(options.methods, "methods")]
+    explainers = _explainers(options, matcher)
     measures = _measures(options.measures, matcher)
-    with without_decoder_chatter():
-        found = find_pairs(evenly(listed_pairs(options.pairs), options.pairs_limit), verifier.extractor)
+    listed = evenly(listed_pairs(options.pairs), options.pairs_limit)
+    with progress_bar("photos", len(photos_of(listed))) as bar, without_decoder_chatter():
+        found = find_pairs(listed, verifier.extractor, on_photo=bar.advance)
     _report_refused(found)
     with progress_bar("passes", None) as bar:
         told = _Told(bar)
@@ -68,6 +69,22 @@ def _names(text: str, what: str) -> list[str]:
     if not names or len(set(names)) != len(names):
         raise InvalidArgument(f"--{what} wants one or more different names, separated by commas, got {text!r}")
     return names
+
+
+def _explainers(options: argparse.Namespace, matcher: GridMatcher) -> list[Explainer]:
+    names = _names(options.methods, "methods")
+    given: dict[str, dict[str, str]] = {name: {} for name in names}
+    for text in options.option:
+        place, equals, value = text.partition("=")
+        method, dot, option = place.rpartition(".")
+        if not (equals and dot and method and option):
+            raise InvalidArgument(f"--option must be METHOD.NAME=VALUE, got {text!r}")
+        if method not in given:
+            raise InvalidArgument(f"--option {text} is for the method {method!r}, which is not among --methods")
+        if option in given[method]:
+            raise InvalidArgument(f"the option {place} is given twice")
+        given[method][option] = value
+    return [build_explainer(name, matcher, given[name]) for name in names]
 
 
 class _Told:

@@ -229,6 +229,13 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="columns probe,reference,mated; or lfw:FOLDER for the pairs of its pairsDevTest.txt",
     )
     command.add_argument("--methods", required=True, metavar="A,B,…", help="names of explainers (docs/explainers)")
+    command.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="METHOD.NAME=VALUE",
+        help="an option of a method, such as rise.masks=200; may be repeated",
+    )
     command.add_argument("--out", required=True, metavar="FOLDER", help="for bench.html, .md, .json and kept results")
     command.add_argument("--budget", type=int, metavar="N", help="leave out methods that need more passes a pair")
     command.add_argument("--pairs-limit", type=int, default=0, metavar="N", help="of each kind half, evenly spread")

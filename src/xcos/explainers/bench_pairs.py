@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from xcos.errors import InputRefused, InvalidPairList
 from xcos.evaluation.protocol import linked_subjects
 from xcos.explainers.bench import spread
 from xcos.explainers.faithfulness.measure import FacePair
-from xcos.extractor import Extractor
+from xcos.extractor import Extractor, usable_cores
 from xcos.images import read_image
 from xcos.pairs import read_pairs
 from xcos.types import AlignedFace
@@ -92,18 +93,31 @@ def evenly(pairs: Sequence[ListedPair], limit: int) -> list[ListedPair]:
     return [pairs[at] for at in spread(mated, limit)]
 
 
-def find_pairs(pairs: Sequence[ListedPair], extractor: Extractor) -> FoundPairs:
+def find_pairs(
+    pairs: Sequence[ListedPair], extractor: Extractor, *, on_photo: Callable[[], None] = lambda: None
+) -> FoundPairs:
     """Every photo read and located once; pairs with a photo that cannot be used are left out, and the photo named."""
-    faces: dict[Path, AlignedFace] = {}
-    refused: dict[str, InputRefused] = {}
-    for path in dict.fromkeys(path for pair in pairs for path in (pair.probe, pair.reference)):
+
+    def located(path: Path) -> AlignedFace | InputRefused:
         try:
-            faces[path] = extractor.locate(read_image(path)).face
+            return extractor.locate(read_image(path)).face
         except InputRefused as error:
-            refused[str(path)] = error
+            return error
+        finally:
+            on_photo()
+
+    paths = photos_of(pairs)
+    with ThreadPoolExecutor(usable_cores(), "xcos") as pool:
+        tried = dict(zip(paths, pool.map(located, paths), strict=True))
+    faces = {path: face for path, face in tried.items() if isinstance(face, AlignedFace)}
     found = [
         FacePair(f"{pair.probe.name} · {pair.reference.name}", faces[pair.probe], faces[pair.reference], pair.people)
         for pair in pairs
         if pair.probe in faces and pair.reference in faces
     ]
-    return FoundPairs(found, refused)
+    return FoundPairs(found, {str(path): error for path, error in tried.items() if isinstance(error, InputRefused)})
+
+
+def photos_of(pairs: Sequence[ListedPair]) -> list[Path]:
+    """Each photo once."""
+    return list(dict.fromkeys(path for pair in pairs for path in (pair.probe, pair.reference)))

@@ -16,7 +16,7 @@ from pathlib import Path
 from xcos.catalog import build_explainer, default_verifier
 from xcos.compare import TrustWeighted
 from xcos.embedders import DlibResNet
-from xcos.explainers.bench_pairs import evenly, find_pairs, lfw_pairs
+from xcos.explainers.bench_pairs import evenly, find_pairs, listed_pairs
 from xcos.explainers.bench_report import twin_markdown
 from xcos.explainers.bench_twins import Rule, run_twin_bench
 from xcos.explainers.explanation import Explainer
@@ -51,7 +51,7 @@ def main() -> None:
         _twins(verifier, matcher, explainers, options.data / "synthetic", options.out)
     if set(options.only) == {"twins"}:
         return
-    pairs = find_pairs(evenly(lfw_pairs(options.data / "lfw"), options.pairs), verifier.extractor).pairs
+    pairs = find_pairs(evenly(listed_pairs(f"lfw:{options.data / 'lfw'}"), options.pairs), verifier.extractor).pairs
     if "locality" in options.only:
         found = measure_locality(matcher.embedder, matcher.comparator, pairs[:: max(1, len(pairs) // 8)])
         print(

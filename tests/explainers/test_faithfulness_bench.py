@@ -16,9 +16,10 @@ from PIL import Image
 
 from xcos.catalog import DATA
 from xcos.cli.main import main
-from xcos.errors import InvalidArgument, InvalidPairList
+from xcos.errors import InvalidArgument, InvalidProtocol
+from xcos.evaluation.protocol import PhotoSource, Samples, SampleSource, VerificationProtocol
 from xcos.explainers.bench import BenchResult, Row, default_measures, run_bench, spread
-from xcos.explainers.bench_pairs import csv_pairs, evenly, lfw_pairs, listed_pairs
+from xcos.explainers.bench_pairs import evenly, listed_pairs, pairs_of
 from xcos.explainers.bench_report import bench_html, bench_markdown, interval_text, overlaid, sentences, write_bench
 from xcos.explainers.faithfulness import (
     CellOcclusion,
@@ -313,31 +314,47 @@ def test_a_map_is_purple_where_it_speaks_for_and_orange_where_against() -> None:
 # --- pairs and command ---
 
 
+def blank_photos(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path)
+
+
 def test_people_of_a_csv_list_are_linked_by_its_mated_pairs(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
+    blank_photos(tmp_path, *(f"{name}.png" for name in "abcd"))
     path.write_text("probe,reference,mated\na.png,b.png,1\nb.png,c.png,1\nd.png,a.png,0\n")
-    pairs = csv_pairs(path)
+    pairs = listed_pairs(str(path))
     assert [pair.mated for pair in pairs] == [True, True, False]
     assert pairs[0].people[0] == pairs[1].people[1] == pairs[2].people[1] != pairs[2].people[0]
-    path.write_text("probe,reference,mated\na.png,b.png,1\nb.png,a.png,0\n")
-    with pytest.raises(InvalidPairList, match="link both photos to one person"):
-        csv_pairs(path)
+    path.write_text("probe,reference,mated\na.png,b.png,1\nb.png,c.png,1\nc.png,a.png,0\n")
+    with pytest.raises(InvalidArgument, match=r"pair 3 \(c.png, a.png\): called non-mated"):
+        listed_pairs(str(path))
     path.write_text("probe,reference\na.png,b.png\n")
-    with pytest.raises(InvalidPairList, match="whether it is mated"):
-        csv_pairs(path)
+    with pytest.raises(InvalidProtocol, match="mated"):
+        listed_pairs(str(path))
 
 
-def test_pairs_of_lfws_own_list_are_read_line_by_line(tmp_path: Path) -> None:
-    (tmp_path / "pairsDevTest.txt").write_text("1\nAnn_B\t1\t2\nAnn_B\t3\tCy_D\t4\n")
+def test_lfw_is_its_development_test_and_any_protocol_of_single_photos_will_do(tmp_path: Path) -> None:
+    blank_photos(tmp_path, *(f"images/{name}/{name}_000{at}.jpg" for name in ("Ann_B", "Cy_D") for at in (1, 2, 3)))
+    (tmp_path / "pairsDevTest.txt").write_text("1\nAnn_B\t1\t2\nAnn_B\t3\tCy_D\t2\n")
     pairs = listed_pairs(f"lfw:{tmp_path}")
-    assert [pair.people for pair in pairs] == [("Ann_B", "Ann_B"), ("Ann_B", "Cy_D")]
-    assert pairs[1].reference == tmp_path / "images" / "Cy_D" / "Cy_D_0004.jpg"
+    assert [pair.mated for pair in pairs] == [True, False]
+    assert pairs[1].reference.source == tmp_path / "images" / "Cy_D" / "Cy_D_0002.jpg"
     assert len(evenly(pairs * 5, 4)) == 4
-    (tmp_path / "pairsDevTest.txt").write_text("1\nAnn_B\tone\t2\n")
-    with pytest.raises(InvalidPairList, match="line 2"):
-        lfw_pairs(tmp_path)
-    with pytest.raises(InvalidPairList, match="lfw:FOLDER"):
-        lfw_pairs(tmp_path / "nothing")
+    assert [pair.people for pair in listed_pairs(f"lfw-view1:{tmp_path}")] == [pair.people for pair in pairs]
+    with pytest.raises(InvalidProtocol, match="nothing"):
+        listed_pairs(f"lfw:{tmp_path / 'nothing'}")
+
+
+def test_a_protocol_of_samples_of_several_photos_is_refused() -> None:
+    photos = tuple(PhotoSource(name, Path(name)) for name in "abcd")
+    samples = Samples(photos, (SampleSource(((0, 1),)), SampleSource(((2,),)), SampleSource(((3,),))),
+                      np.array([0, 0, 1]), True)  # fmt: skip
+    columns = np.array([0, 0]), np.array([1, 2]), np.array([True, False]), np.array([0, 0])
+    with pytest.raises(InvalidArgument, match="samples of several"):
+        pairs_of(VerificationProtocol("videos", samples, *columns, sha256=""))
 
 
 @pytest.fixture

@@ -226,7 +226,7 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--pairs",
         required=True,
         metavar="LIST",
-        help="columns probe,reference,mated; or lfw:FOLDER for the pairs of its pairsDevTest.txt",
+        help="columns probe,reference,mated; or NAME:PATH, a protocol (docs/protocols.md); lfw: its development test",
     )
     command.add_argument("--methods", required=True, metavar="A,B,…", help="names of explainers (docs/explainers)")
     command.add_argument(

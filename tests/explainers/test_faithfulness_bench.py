@@ -18,7 +18,8 @@ from xcos.catalog import DATA
 from xcos.cli.main import main
 from xcos.errors import InvalidArgument, InvalidProtocol
 from xcos.evaluation.protocol import PhotoSource, Samples, SampleSource, VerificationProtocol
-from xcos.explainers.bench import BenchResult, Row, default_measures, run_bench, spread
+from xcos.evaluation.uncertainty import Estimate, unsupported
+from xcos.explainers.bench import BenchResult, Row, default_measures, estimate_dict, run_bench, spread
 from xcos.explainers.bench_pairs import evenly, listed_pairs, pairs_of
 from xcos.explainers.bench_report import bench_html, bench_markdown, interval_text, overlaid, sentences, write_bench
 from xcos.explainers.faithfulness import (
@@ -31,7 +32,6 @@ from xcos.explainers.faithfulness import (
     Selectivity,
     Symmetry,
 )
-from xcos.explainers.faithfulness.intervals import Estimate, drawn_people, estimate, mean_estimate
 from xcos.explainers.faithfulness.measure import Case, Explain, Need, Play, Record
 
 METHODS = ("true", "random", "inverse", "constant")
@@ -49,60 +49,7 @@ def methods(names: Sequence[str] = METHODS, *, passes: int = 2, most: int = 10**
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> BenchResult:
-    return run_bench(matcher(), methods(), PAIRS, MEASURES, tmp_path_factory.mktemp("bench"), draws=200)
-
-
-# --- intervals ---
-
-
-def test_people_are_drawn_and_a_pair_of_two_counts_by_their_product() -> None:
-    weights = drawn_people(["a", "a", "b"], ["a", "b", "c"], draws=2000, seed=0)
-    assert weights.shape == (2000, 3)
-    assert weights.mean(axis=0) == pytest.approx([1, 2 / 3, 2 / 3], abs=0.1)  # E w = 1, E w_i w_j = 1 − 1/n
-    assert set(np.unique(weights)) <= {0, 1, 2, 3}
-
-
-def test_the_mean_and_its_interval_are_those_of_the_weighted_mean_written_out() -> None:
-    random = np.random.default_rng(0)
-    people = [str(at) for at in random.integers(0, 8, 30)]
-    values, mated = random.normal(size=30), np.ones(30, bool)
-    values[3] = np.nan
-    weights = drawn_people(people, people, draws=300, seed=1)
-
-    def mean(weight: np.ndarray) -> float:
-        used = np.isfinite(values)
-        return float(np.average(values[used], weights=weight[used]))
-
-    fast, slow = mean_estimate(values, mated, weights), estimate(mean, weights, 29)
-    assert (fast.value, fast.low, fast.high) == pytest.approx((slow.value, slow.low, slow.high))
-    assert fast.pairs == 29
-
-
-def test_the_interval_of_a_mixture_does_not_hold_the_mixture_itself() -> None:
-    """All mated pairs have 0 and all others 1: the mean is known exactly, whoever is drawn."""
-    kinds = np.arange(40) % 2 == 0
-    people = [str(at // 2) for at in range(40)]
-    others = [name if mated else f"other {at}" for at, (name, mated) in enumerate(zip(people, kinds, strict=True))]
-    found = mean_estimate((~kinds).astype(float), kinds, drawn_people(people, others, draws=200, seed=0))
-    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
-
-
-def test_an_interval_of_normal_values_holds_the_truth_as_often_as_it_says() -> None:
-    hits = 0
-    for seed in range(200):
-        random = np.random.default_rng(seed)
-        people = [str(at) for at in range(40)]
-        values = random.normal(size=40)
-        found = mean_estimate(values, np.ones(40, bool), drawn_people(people, people, draws=400, seed=seed))
-        hits += found.low <= 0 <= found.high
-    assert 0.88 <= hits / 200 <= 0.98
-
-
-def test_a_figure_that_applies_to_nothing_has_no_interval() -> None:
-    found = mean_estimate(np.full(3, np.nan), np.ones(3, bool), np.ones((5, 3)))
-    assert np.isnan(found.value)
-    assert interval_text(found) == "–"
-    assert found.to_dict() == {"value": None, "low": None, "high": None, "pairs": 0}
+    return run_bench(matcher(), methods(), PAIRS, MEASURES, tmp_path_factory.mktemp("bench"))
 
 
 # --- the table ---
@@ -141,7 +88,7 @@ class Favours:
 
 def test_every_measure_has_one_vote_however_many_variants_it_has(tmp_path: Path) -> None:
     measures: list[Measure] = [Favours("true"), Favours("true", 1), Favours("true", 2), Favours("inverse")]
-    found = run_bench(matcher(), methods(("true", "inverse")), PAIRS, measures, tmp_path, draws=20)
+    found = run_bench(matcher(), methods(("true", "inverse")), PAIRS, measures, tmp_path)
     assert {method.name: method.rank for method in found.methods} == {"true": 1.5, "inverse": 1.5}
 
 
@@ -150,7 +97,7 @@ def test_the_table_has_every_figure_of_every_method(result: BenchResult) -> None
               for figure in measure.figures}  # fmt: skip
     assert {(row.method, row.measure.split("(")[0], row.figure) for row in result.rows} == wanted
     assert result.row("true", "cell occlusion", "rank correlation").estimate.value == pytest.approx(1)
-    assert result.row("true", "symmetry(most_pairs=6)", "maps agree").estimate.pairs == 6
+    assert result.row("true", "symmetry(most_pairs=6)", "maps agree").estimate.trials == 6
     with pytest.raises(InvalidArgument, match="no figure"):
         result.row("true", "deletion", "speed")
 
@@ -162,8 +109,8 @@ def test_one_beats_another_only_where_the_intervals_do_not_touch(result: BenchRe
     assert result.beats("true", "inverse", "deletion", "score area, mated")  # lower is better
 
     def with_row(low: float, high: float, better: str) -> BenchResult:
-        rows = [Row("a", "m", "m", "f", better, True, Estimate(0.5, 0.4, 0.6, 9)),  # type: ignore[arg-type]
-                Row("b", "m", "m", "f", better, True, Estimate((low + high) / 2, low, high, 9))]  # type: ignore[arg-type]  # fmt: skip
+        rows = [Row("a", "m", "m", "f", better, True, Estimate(0.5, 0.4, 0.6, 9, "")),  # type: ignore[arg-type]
+                Row("b", "m", "m", "f", better, True, Estimate((low + high) / 2, low, high, 9, ""))]  # type: ignore[arg-type]  # fmt: skip
         return replace(result, rows=tuple(rows))
 
     assert with_row(0.2, 0.39, "higher").beats("a", "b", "m", "f")
@@ -181,7 +128,7 @@ def test_the_clean_pairs_set_the_threshold_that_is_told(result: BenchResult) -> 
 
 def test_methods_above_the_budget_are_left_out_and_named(tmp_path: Path) -> None:
     explainers = [*methods(("true",)), *methods(("random",), passes=500)]
-    found = run_bench(matcher(), explainers, PAIRS, [CellOcclusion()], tmp_path, budget=100, draws=20)
+    found = run_bench(matcher(), explainers, PAIRS, [CellOcclusion()], tmp_path, budget=100)
     assert [method.name for method in found.methods] == ["true"]
     assert [(each.name, each.passes) for each in found.left_out] == [("random", 500)]
     assert any("random (500 passes)" in sentence for sentence in sentences(found))
@@ -212,8 +159,8 @@ def test_the_default_measures_have_different_names() -> None:
 
 def test_methods_of_many_passes_explain_few_changed_pairs_and_the_others_all(tmp_path: Path) -> None:
     light, heavy = methods(("true",)), methods(("random",), passes=17)
-    found = run_bench(matcher(), [*light, *heavy], PAIRS, [Deletion(), PatchLfw()], tmp_path, extra_pairs=4, draws=20)
-    pairs = {(row.method, row.measure): row.estimate.pairs for row in found.rows if row.headline}
+    found = run_bench(matcher(), [*light, *heavy], PAIRS, [Deletion(), PatchLfw()], tmp_path, extra_pairs=4)
+    pairs = {(row.method, row.measure): row.estimate.trials for row in found.rows if row.headline}
     assert pairs["true", "patch-lfw"] == pairs["true", "deletion"] == pairs["random", "deletion"] == len(PAIRS)
     assert pairs["random", "patch-lfw"] == 4
     assert len(heavy[0].asked) == len(PAIRS) + 4
@@ -224,50 +171,50 @@ def test_methods_of_many_passes_explain_few_changed_pairs_and_the_others_all(tmp
 
 
 def test_a_second_run_computes_nothing_and_gives_the_same(tmp_path: Path) -> None:
-    first = run_bench(matcher(), methods(), PAIRS, MEASURES, tmp_path, draws=50)
+    first = run_bench(matcher(), methods(), PAIRS, MEASURES, tmp_path)
     network, explainers = matcher(), methods()
-    again = run_bench(network, explainers, PAIRS, MEASURES, tmp_path, draws=50)
+    again = run_bench(network, explainers, PAIRS, MEASURES, tmp_path)
     assert network.seen == []
     assert all(not explainer.asked for explainer in explainers)
     assert again.to_dict() == first.to_dict()
 
 
 def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    whole = run_bench(matcher(), methods(("true",)), PAIRS, MEASURES, tmp_path / "whole", draws=50)
+    whole = run_bench(matcher(), methods(("true",)), PAIRS, MEASURES, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run_bench(matcher(), methods(("true",), most=30), PAIRS, MEASURES, tmp_path / "cut", draws=50)
+        run_bench(matcher(), methods(("true",), most=30), PAIRS, MEASURES, tmp_path / "cut")
     (rest,) = methods(("true",))
-    resumed = run_bench(matcher(), [rest], PAIRS, MEASURES, tmp_path / "cut", draws=50)
+    resumed = run_bench(matcher(), [rest], PAIRS, MEASURES, tmp_path / "cut")
     assert 0 < len(rest.asked) < 30
     assert repr(resumed.rows) == repr(whole.rows)
 
 
 def test_damaged_and_missing_files_are_made_anew_and_the_rest_is_kept(tmp_path: Path) -> None:
-    first = run_bench(matcher(), methods(("true",)), PAIRS, MEASURES, tmp_path, draws=50)
+    first = run_bench(matcher(), methods(("true",)), PAIRS, MEASURES, tmp_path)
     files = sorted((tmp_path / "kept").rglob("*.*"))
     random = np.random.default_rng(0)
     for path in random.choice(np.array(files), 12, replace=False):
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
     explainer = methods(("true",))[0]
-    again = run_bench(matcher(), [explainer], PAIRS, MEASURES, tmp_path, draws=50)
+    again = run_bench(matcher(), [explainer], PAIRS, MEASURES, tmp_path)
     assert len(explainer.asked) <= 12
     assert repr(again.rows) == repr(first.rows)
 
 
 def test_a_limit_of_pairs_keeps_what_was_played_and_names_itself(tmp_path: Path) -> None:
-    few = run_bench(matcher(), methods(("true",)), PAIRS, [PatchLfw(most_pairs=6)], tmp_path, draws=20)
-    assert few.row("true", "patch-lfw(most_pairs=6)", "error area").estimate.pairs == 6
+    few = run_bench(matcher(), methods(("true",)), PAIRS, [PatchLfw(most_pairs=6)], tmp_path)
+    assert few.row("true", "patch-lfw(most_pairs=6)", "error area").estimate.trials == 6
     (explainer,) = methods(("true",))
-    run_bench(matcher(), [explainer], PAIRS, [PatchLfw()], tmp_path, draws=20)
+    run_bench(matcher(), [explainer], PAIRS, [PatchLfw()], tmp_path)
     assert len(explainer.asked) == len(PAIRS) - 6  # the patched pairs that are new
 
 
 def test_more_pairs_later_reuse_what_is_there_but_for_what_depends_on_the_list(tmp_path: Path) -> None:
     few = [*PAIRS[:5], *PAIRS[10:15]]
-    run_bench(matcher(), methods(("true",)), few, [CellOcclusion(), Selectivity()], tmp_path, draws=20)
+    run_bench(matcher(), methods(("true",)), few, [CellOcclusion(), Selectivity()], tmp_path)
     explainer = methods(("true",))[0]
-    run_bench(matcher(), [explainer], PAIRS, [CellOcclusion()], tmp_path, draws=20)
+    run_bench(matcher(), [explainer], PAIRS, [CellOcclusion()], tmp_path)
     assert len(explainer.asked) == 10  # the pairs that are new
 
 
@@ -289,6 +236,12 @@ def test_the_reports_hold_every_method_and_nothing_from_outside(result: BenchRes
     assert document["bench"]["measures"]["deletion"]["fill"] == "black"
     assert document["bench"]["measures"]["patch-lfw"]["seed"] == 3
     assert len(document["bench"]["figures"]) == len(result.rows)
+
+
+def test_a_figure_that_applies_to_nothing_has_no_number() -> None:
+    found = unsupported("it applies to no pair", 0, "")
+    assert interval_text(found) == "–"
+    assert estimate_dict(found) == {"value": None, "low": None, "high": None, "pairs": 0}
 
 
 def test_names_are_escaped_in_the_page(result: BenchResult) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xcos.errors import InvalidArgument
+from xcos.evaluation.uncertainty import Estimate, mean_estimate
 from xcos.explainers.bench_plays import LIGHT, Bench, Played, Task, play_all
 from xcos.explainers.bench_work import Work, Workload, work_left
 from xcos.explainers.explanation import Explainer, Setting
@@ -21,7 +22,6 @@ from xcos.explainers.faithfulness.explained import OnceExplained
 from xcos.explainers.faithfulness.hiding_game import CompositeGame, HidingGame
 from xcos.explainers.faithfulness.infidelity import Infidelity
 from xcos.explainers.faithfulness.insertion import Insertion
-from xcos.explainers.faithfulness.intervals import Estimate, drawn_people, mean_estimate
 from xcos.explainers.faithfulness.kept import Kept
 from xcos.explainers.faithfulness.localisation import OccluderLocalisation
 from xcos.explainers.faithfulness.measure import (
@@ -43,10 +43,9 @@ from xcos.explainers.faithfulness.stability import Stability
 from xcos.explainers.faithfulness.symmetry import Symmetry
 from xcos.explainers.faithfulness.threshold import equal_error_threshold
 from xcos.explainers.matcher import Matcher
-from xcos.types import Maps, Pixels, Reals
+from xcos.types import Maps, Pixels
 from xcos.version import __version__
 
-DRAWS = 1000
 SHOWN = 4
 
 
@@ -139,8 +138,6 @@ class BenchResult:
     """Most passes for one explanation; None: any number."""
     extra_pairs: int
     """Most pairs that a method of many passes explains again, changed; 0: as many as the others."""
-    draws: int
-    """Of the bootstrap over people."""
     methods: tuple[Method, ...]
     """Best mean rank first."""
     left_out: tuple[LeftOut, ...]
@@ -179,7 +176,7 @@ class BenchResult:
             "clean": {"threshold": self.threshold, "accuracy": self.accuracy},
             "budget": self.budget,
             "extra_pairs": self.extra_pairs,
-            "bootstrap": {"draws": self.draws, "unit": "people"},
+            "intervals": "95 %, variance over shared people",
             "methods": [{**vars(method), "settings": dict(method.settings)} for method in self.methods],
             "left_out": [vars(each) for each in self.left_out],
             "measures": {name: dict(options) for name, options in self.measures.items()},
@@ -187,9 +184,15 @@ class BenchResult:
         }
 
 
+def estimate_dict(estimate: Estimate) -> dict[str, float | int | None]:
+    """As plain JSON values; null where the figure applies to no pair (or triplet)."""
+    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return {**{name: end if estimate.supported else None for name, end in ends.items()}, "pairs": estimate.trials}
+
+
 def _row_dict(row: Row) -> dict[str, object]:
     about = {"method": row.method, "measure": row.measure, "figure": row.figure, "better": row.better}
-    return {**about, "headline": row.headline, **row.estimate.to_dict()}
+    return {**about, "headline": row.headline, **estimate_dict(row.estimate)}
 
 
 def run_bench(
@@ -201,7 +204,6 @@ def run_bench(
     *,
     budget: int | None = None,
     extra_pairs: int = 0,
-    draws: int = DRAWS,
     streams: int = 1,
     on_start: Callable[[Work], None] = lambda _work: None,
     on_progress: Callable[[int], None] = lambda _passes: None,
@@ -232,9 +234,9 @@ def run_bench(
     workload = Workload(bench, tasks)
     on_start(work_left(bench, tasks, workload))
     played = play_all(bench, tasks, lambda task, places: on_progress(workload.passes(task, places)))
-    weights = drawn_people(*zip(*(pair.people for pair in pairs), strict=True), draws=draws, seed=0)
+    people = _numbered(pairs)
     rows = [row for each in played for name, measure in bench.measures.items()
-            for row in _rows(measure, name, each, mated, threshold, weights)]  # fmt: skip
+            for row in _rows(measure, name, each, mated, threshold, people)]  # fmt: skip
     return BenchResult(
         matcher=matcher.name,
         pairs=len(pairs),
@@ -244,7 +246,6 @@ def run_bench(
         accuracy=float(((scores >= threshold) == mated).mean()),
         budget=budget,
         extra_pairs=extra_pairs,
-        draws=draws,
         methods=_methods(played, pairs[0], rows),
         left_out=tuple(left_out),
         measures={name: options_of(measure) for name, measure in bench.measures.items()},  # type: ignore[arg-type]
@@ -284,15 +285,25 @@ def spread(mated: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
     return np.sort(np.concatenate(chosen))
 
 
+People = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""``(n,)`` numbers of the people of the probes and of the references."""
+
+
+def _numbered(pairs: Sequence[FacePair]) -> People:
+    names = [person for pair in pairs for person in pair.people]
+    _, numbers = np.unique(names, return_inverse=True)
+    return numbers[::2], numbers[1::2]
+
+
 def _rows(
-    measure: Measure, name: str, played: Played, mated: NDArray[np.bool_], threshold: float, weights: Reals
+    measure: Measure, name: str, played: Played, mated: NDArray[np.bool_], threshold: float, people: People
 ) -> list[Row]:
     chosen = played.task.pairs[name]
     values = [measure.values(played.records[name, int(at)], bool(mated[at]), threshold) for at in chosen]
 
     def row(figure: Figure) -> Row:
         column = np.array([value[figure.name] for value in values])
-        estimate = mean_estimate(column, mated[chosen], weights[:, chosen])
+        estimate = mean_estimate(column, mated[chosen], *(side[chosen] for side in people))
         return Row(played.task.name, measure.title, name, figure.name, figure.better, figure.headline, estimate)
 
     return [row(figure) for figure in measure.figures]

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from xcos.canvas import ORANGE_TO_PURPLE
+from xcos.evaluation.uncertainty import Estimate
 from xcos.explainers.bench import BenchResult, Row, Shown
 from xcos.explainers.bench_plays import LIGHT
 from xcos.explainers.bench_twins import TwinResult
-from xcos.explainers.faithfulness.intervals import Estimate
 from xcos.explainers.faithfulness.locality import Locality
 from xcos.files import write_atomically
 from xcos.report import TEMPLATES
@@ -57,7 +57,7 @@ def bench_markdown(result: BenchResult, twins: Sequence[TwinResult] = ()) -> str
     for first in _figures(result):
         row = [result.row(name, first.measure, first.figure) for name in names]
         title = f"{first.figure} {ARROWS[first.better]}"
-        lines.append(_line([first.measure, title, str(first.estimate.pairs), *map(_cell, row)]))
+        lines.append(_line([first.measure, title, str(first.estimate.trials), *map(_cell, row)]))
     for each in twins:
         lines += ["", twin_markdown(each)]
     return "\n".join(lines) + "\n"
@@ -71,9 +71,8 @@ def sentences(result: BenchResult) -> list[str]:
         f"matcher {result.matcher}, {budget}.",
         f"Deletion, insertion and Patch-LFW decide at {result.threshold:.4f}, the threshold of equal error rates of "
         f"the clean pairs, where {result.accuracy:.2%} of them are right.",
-        f"Intervals: 95 %, {result.draws:,} draws of people with replacement. A method beats another only where the "
-        "two intervals do not touch; the rank is a mean over the figures of the first table, every measure with one "
-        "vote.",
+        "Intervals: 95 %, over people, not over pairs. A method beats another only where the two intervals do not "
+        "touch; the rank is a mean over the figures of the first table, every measure with one vote.",
     ]
     if result.extra_pairs:
         found.append(
@@ -100,7 +99,7 @@ def _cell(row: Row) -> str:
 
 def interval_text(estimate: Estimate) -> str:
     """``0.512 [0.480, 0.551]``; a dash where the figure applies to no pair."""
-    if not np.isfinite(estimate.value):
+    if not estimate.supported:
         return "–"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
@@ -121,7 +120,7 @@ def twin_markdown(twins: TwinResult) -> str:
     for each in twins.parts:
         numbers = [interval_text(each.first), f"{each.chance:.2f}", interval_text(each.place),
                    interval_text(each.auc), interval_text(each.pointing)]  # fmt: skip
-        lines.append(_line([each.method, each.part, str(each.first.pairs), *numbers]))
+        lines.append(_line([each.method, each.part, str(each.first.trials), *numbers]))
     if twins.games:
         head = ["inpainting game", "as twin at 1 % false alarms ↑", "at 5 % ↑", "mean ↑", "mean by part"]
         lines += ["", _line(head), _line(["---"] * 5)]

@@ -23,7 +23,7 @@ from xcos.explainers.explanation import Explainer
 from xcos.explainers.faithfulness.inpainting_game import Evidence
 from xcos.explainers.faithfulness.localisation import occluder_weight
 from xcos.explainers.faithfulness.locality import measure_locality
-from xcos.explainers.faithfulness.measure import FacePair, with_strangers
+from xcos.explainers.faithfulness.measure import Explain, FacePair, with_strangers
 from xcos.explainers.faithfulness.randomisation import cascade
 from xcos.explainers.faithfulness.sanity import sanity_checks
 from xcos.explainers.faithfulness.triplets import read_rendered_twins
@@ -96,13 +96,17 @@ def _weights(methods: Sequence[str], pairs: list[FacePair]) -> None:
     print(f"| method | layers shuffled | signed | absolute | SSIM | HOG |\n{'| --- ' * 6}|")
     for name in methods:
         for separately in (False, True):
-            steps = cascade(rebuild, partial(build_explainer, name), pairs, separately=separately)
+            steps = cascade(rebuild, partial(_explain_of, name), pairs, separately=separately)
             for step in steps:
                 which = f"only {step.layers[0]}" if separately else f"top {len(step.layers)}"
                 like = step.likeness
                 numbers = " | ".join(f"{value:.2f}" for value in (like.signed, like.absolute, like.ssim, like.hog))
                 print(f"| {name} | {which} | {numbers} |", flush=True)
     print()
+
+
+def _explain_of(name: str, matcher: Matcher) -> Explain:
+    return build_explainer(name, matcher).explain
 
 
 def _sanity(matcher: GridMatcher, explainers: Sequence[Explainer], pairs: list[FacePair]) -> None:

@@ -21,7 +21,7 @@ from xcos.evaluation.protocol import PhotoSource, Samples, SampleSource, Verific
 from xcos.evaluation.uncertainty import Estimate, unsupported
 from xcos.explainers.bench import BenchResult, Row, default_measures, estimate_dict, run_bench, spread
 from xcos.explainers.bench_pairs import evenly, listed_pairs, pairs_of
-from xcos.explainers.bench_report import bench_html, bench_markdown, interval_text, overlaid, sentences, write_bench
+from xcos.explainers.bench_report import bench_html, bench_markdown, interval_text, sentences, write_bench
 from xcos.explainers.faithfulness import (
     CellOcclusion,
     Deletion,
@@ -226,11 +226,11 @@ def test_the_reports_hold_every_method_and_nothing_from_outside(result: BenchRes
     assert [path.name for path in files] == ["bench.json", "bench.md", "bench.html"]
     page, table = files[2].read_text("utf-8"), files[1].read_text("utf-8")
     for method in METHODS:
-        assert f"<td>{method}</td>" in page
+        assert f"&nbsp;{method}</td>" in page
         assert f"| {method} |" in table
     assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", page)
-    assert "http" not in re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page)
-    assert page.count("data:image/png") == 4 * 2 * (1 + len(METHODS))
+    assert "http" not in re.sub(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+", "", page)
+    assert page.count("data:image/jpeg") == 4 * 2 * (1 + len(METHODS))
     assert "Who beats whom" in page
     document = json.loads(files[0].read_text("utf-8"))
     assert document["bench"]["measures"]["deletion"]["fill"] == "black"
@@ -255,16 +255,43 @@ def test_the_markdown_is_two_tables_of_even_lines(result: BenchResult) -> None:
         assert len({line.count("|") for line in lines}) <= 1
 
 
-def test_a_map_is_purple_where_it_speaks_for_and_orange_where_against() -> None:
-    crop = np.full((2, 2, 3), 128, np.uint8)
-    shown = overlaid(crop, np.array([[1.0, 0.0], [-1.0, 0.5]])).astype(int)
-    assert shown[0, 0, 2] > shown[0, 0, 1]  # more blue than green: purple
-    assert shown[1, 0, 0] > shown[1, 0, 2]  # more red than blue: orange
-    assert np.ptp(shown[0, 1]) < 3
-    assert np.ptp(overlaid(crop, np.ones((2, 2)))[0, 0].astype(int)) < 3  # a constant map is nowhere
+def numbers_of(text: str) -> list[str]:
+    """Every ``value [low, high]`` in the order of the text."""
+    plain = re.sub(r"\s*<[^>]*>\s*", " ", re.sub(r"<svg.*?</svg>", "", text))
+    return [f"{value} [{ends}]" for value, ends in re.findall(r"(-?\d+\.\d{3}) \[(-?[\d.]+, -?[\d.]+)\]", plain)]
 
 
-# --- pairs and command ---
+def test_page_table_and_json_hold_equal_numbers(result: BenchResult, tmp_path: Path) -> None:
+    document, table, page = (file.read_text("utf-8") for file in write_bench(result, tmp_path))
+    rows = {(row["method"], row["measure"], row["figure"]): row for row in json.loads(document)["bench"]["figures"]}
+
+    def told(method: str, measure: str, figure: str) -> list[str]:
+        row = rows[method, measure, figure]
+        return [] if row["value"] is None else [f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"]
+
+    names = [method.name for method in result.methods]
+    figures = dict.fromkeys((row.measure, row.figure) for row in result.rows)
+    ranked = [each for name in names for measure, figure, _ in result.headlines for each in told(name, measure, figure)]
+    every = [each for measure, figure in figures for name in names for each in told(name, measure, figure)]
+    assert len(every) > 40
+    assert numbers_of(table) == ranked + every
+    assert numbers_of(page) == ranked + every
+
+
+def test_what_beats_every_floor_and_what_a_floor_beats_is_marked(result: BenchResult) -> None:
+    def with_rows(*ends: tuple[str, float, float]) -> BenchResult:
+        methods = [replace(result.methods[0], name=name) for name, _, _ in ends]
+        rows = [Row(name, "m", "m", "f", "lower", True, Estimate((low + high) / 2, low, high, 9, ""))
+                for name, low, high in ends]  # fmt: skip
+        return replace(result, methods=tuple(methods), rows=tuple(rows))
+
+    table = with_rows(("own", 0.1, 0.2), ("random", 0.3, 0.4), ("uniform", 0.3, 0.4), ("lime", 0.2, 0.35))
+    standings = [table.standing(name, "m", "f") for name in ("own", "random", "uniform", "lime")]
+    assert standings == ["beats all floors", "", "", ""]
+    assert with_rows(("own", 0.5, 0.6), ("random", 0.3, 0.4)).standing("own", "m", "f") == "beaten by a floor"
+    assert with_rows(("own", 0.5, 0.6)).standing("own", "m", "f") == ""
+    assert "▲ 0.150" in re.sub(r"<[^>]*>", "", bench_html(table))
+    assert "0.150 [0.100, 0.200] ▲ |" in bench_markdown(table)
 
 
 def blank_photos(folder: Path, *names: str) -> None:
@@ -372,6 +399,7 @@ def test_the_command_plays_on_twins_too(listed: Path, tmp_path: Path, capsys: py
         (["--methods", "own", "--pairs-limit", "-1"], "--pairs-limit"),
         (["--methods", "own", "--budget", "0"], "--budget"),
         (["--methods", "nothing"], "method 'nothing' is unknown"),
+        (["--methods", "own", "--randomised", "2", "--model", "mine"], "leave away --model"),
         (["--methods", "own", "--measures", "beauty"], "measure 'beauty' is unknown"),
         (["--methods", "own,rise", "--option", "rise.masks"], "METHOD.NAME=VALUE"),
         (["--methods", "own", "--option", "rise.masks=9"], "'rise', which is not among --methods"),

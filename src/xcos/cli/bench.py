@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,18 @@ import numpy as np
 from xcos.catalog import build_explainer, build_verifier
 from xcos.cli.progress import Bar, progress_bar
 from xcos.cli.quiet import without_decoder_chatter
+from xcos.compare import TrustWeighted
+from xcos.embedders import DlibResNet
 from xcos.errors import InvalidArgument
-from xcos.explainers.bench import BenchResult, default_measures, run_bench
+from xcos.explainers.bench import BenchResult, default_measures, run_bench, spread
 from xcos.explainers.bench_pairs import FoundPairs, evenly, find_pairs, listed_pairs, photos_of
-from xcos.explainers.bench_report import bench_markdown, sentences, write_bench
+from xcos.explainers.bench_randomised import RandomisedResult, run_randomised
+from xcos.explainers.bench_report import sentences, write_bench
 from xcos.explainers.bench_twins import TwinResult, run_twin_bench
 from xcos.explainers.bench_work import Work
 from xcos.explainers.explanation import Explainer
 from xcos.explainers.faithfulness.locality import measure_locality
-from xcos.explainers.faithfulness.measure import Measure, name_of
+from xcos.explainers.faithfulness.measure import FacePair, Measure, name_of
 from xcos.explainers.faithfulness.triplets import read_rendered_twins, read_triplets
 from xcos.explainers.matcher import GridMatcher
 from xcos.extractor import usable_cores
@@ -33,8 +37,12 @@ SAID_EVERY = 60.0  # seconds
 
 def run(options: argparse.Namespace) -> int:
     """Exit code of ``xcos bench``."""
-    if min(options.pairs_limit, options.extra_limit) < 0 or (options.budget is not None and options.budget < 1):
-        raise InvalidArgument("--pairs-limit and --extra-limit must be 0 (all) or more, and --budget 1 or more")
+    if min(options.pairs_limit, options.extra_limit, options.randomised) < 0 or (
+        options.budget is not None and options.budget < 1
+    ):
+        raise InvalidArgument("--pairs-limit, --extra-limit and --randomised must be 0 or more, and --budget 1 or more")
+    if options.randomised and options.model:
+        raise InvalidArgument("--randomised shuffles the shipped network's weights; leave away --model")
     out = _made(Path(options.out))
     verifier = build_verifier(detector=options.detector, model=options.model, face=options.face)
     matcher = GridMatcher(verifier.embedder, verifier.comparator)
@@ -51,8 +59,9 @@ def run(options: argparse.Namespace) -> int:
                            on_progress=told.advance)  # fmt: skip
     twins = _twins(options.twins, verifier, matcher, explainers, out)
     locality = measure_locality(matcher.embedder, matcher.comparator, found.pairs[:LOCALITY_PAIRS], samples=1)
-    files = write_bench(result, out, locality=locality, twins=twins)
-    _print(result, files, as_json=options.json, twins=twins)
+    randomised = _randomised(options, explainers, found.pairs, out)
+    files = write_bench(result, out, locality=locality, twins=twins, randomised=randomised)
+    _print(result, files, options)
     return 0
 
 
@@ -152,6 +161,20 @@ def _twins(
     return [run_twin_bench(matcher, explainers, triplets, out, threshold=threshold, rule="nearer")]
 
 
+def _randomised(
+    options: argparse.Namespace, explainers: list[Explainer], pairs: list[FacePair], out: Path
+) -> RandomisedResult | None:
+    if not options.randomised:
+        return None
+    chosen = spread(np.array([pair.mated for pair in pairs]), options.randomised)
+    return run_randomised(_rebuilt, explainers, [pairs[at] for at in chosen], out)
+
+
+def _rebuilt(alter: Callable[[bytes], bytes]) -> GridMatcher:
+    """The shipped matcher with another network."""
+    return GridMatcher(DlibResNet(grid="trusted", alter=alter), TrustWeighted())
+
+
 def _report_refused(found: FoundPairs) -> None:
     for path, error in found.refused.items():
         print(f"left out: {path}: {error.message} ({error.code})", file=sys.stderr)
@@ -159,10 +182,11 @@ def _report_refused(found: FoundPairs) -> None:
         raise InvalidArgument("no pair is left whose photos can be used")
 
 
-def _print(result: BenchResult, files: list[Path], *, as_json: bool, twins: list[TwinResult]) -> None:
-    if as_json:
+def _print(result: BenchResult, files: list[Path], options: argparse.Namespace) -> None:
+    if options.json:
         print(json.dumps({"summary": sentences(result), "files": [str(path) for path in files]}))
         return
-    print(bench_markdown(result, twins), end="")
+    (table,) = (path for path in files if path.suffix == ".md")
+    print(table.read_text("utf-8"), end="")
     for path in files:
         print(f"wrote {path}")

@@ -248,6 +248,13 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     command.add_argument("--measures", default="", metavar="A,B,…", help="only these measures (default all)")
     command.add_argument("--twins", default="", metavar="FOLDER", help="also on twins with one part changed (docs)")
+    command.add_argument(
+        "--randomised",
+        type=int,
+        default=0,
+        metavar="N",
+        help="on N pairs also with the network's weights shuffled, layer by layer",
+    )
     command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
     command.add_argument("--face", type=_face, default="center", help="which face of a photo (default center)")
     command.add_argument("--model", default="", metavar="FOLDER", help="as 'xcos plug' wrote it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +43,14 @@ from xcos.explainers.faithfulness.sensitivity import SensitivityMax
 from xcos.explainers.faithfulness.stability import Stability
 from xcos.explainers.faithfulness.symmetry import Symmetry
 from xcos.explainers.faithfulness.threshold import equal_error_threshold
+from xcos.explainers.floors import FLOORS
 from xcos.explainers.matcher import Matcher
 from xcos.types import Maps, Pixels
 from xcos.version import __version__
 
 SHOWN = 4
+Standing = Literal["beats all floors", "beaten by a floor", ""]
+"""Beside the maps that know nothing; empty where intervals touch."""
 
 
 def default_measures(rows: int = 7, cols: int = 7) -> list[Measure]:
@@ -100,6 +104,11 @@ class Method:
     """Mean, on the machine that made the explanations."""
     rank: float
     """Mean of its ranks in the headline figures, every measure with one vote; 1 is best."""
+
+    @property
+    def passes(self) -> float:
+        """Forward and backward together."""
+        return self.forward + self.backward
 
 
 @dataclass(frozen=True)
@@ -161,6 +170,15 @@ class BenchResult:
         higher, lower = (one, other) if one.better == "higher" else (other, one)
         return higher.estimate.above(lower.estimate)
 
+    def standing(self, method: str, measure: str, figure: str) -> Standing:
+        """Whether a method beats all other floors that are there, or is beaten by one."""
+        others = [each.name for each in self.methods if each.name in FLOORS and each.name != method]
+        if others and all(self.beats(method, other, measure, figure) for other in others):
+            return "beats all floors"
+        if any(self.beats(other, method, measure, figure) for other in others):
+            return "beaten by a floor"
+        return ""
+
     @property
     def headlines(self) -> list[tuple[str, str, Better]]:
         """Measure, figure and direction of what the ranking counts."""
@@ -180,7 +198,9 @@ class BenchResult:
             "methods": [{**vars(method), "settings": dict(method.settings)} for method in self.methods],
             "left_out": [vars(each) for each in self.left_out],
             "measures": {name: dict(options) for name, options in self.measures.items()},
-            "figures": [_row_dict(row) for row in self.rows],
+            "figures": [
+                {**_row_dict(row), "standing": self.standing(row.method, row.measure, row.figure)} for row in self.rows
+            ],
         }
 
 

@@ -69,6 +69,21 @@ class TwinResult:
     games: Mapping[str, GameFigures]
     """Of each method, and of two oracles that know the answer; empty where no triplet was let in."""
 
+    @property
+    def methods(self) -> list[str]:
+        """In the order in which they were given."""
+        return list(dict.fromkeys(each.method for each in self.parts))
+
+    @property
+    def part_names(self) -> list[str]:
+        """``all``, and each part."""
+        return list(dict.fromkeys(each.part for each in self.parts))
+
+    @property
+    def game_parts(self) -> list[str]:
+        """Of the game, in which left and right are one part."""
+        return sorted({part for game in self.games.values() for part in game.parts})
+
     def ranking(self, method: str, part: str = "all") -> PartFigures:
         """One method's figures for one part."""
         for figures in self.parts:

@@ -44,7 +44,7 @@ def explanation_picture(
     footer = TOP + PANEL + 74
     canvas = Canvas(WIDTH, footer + 20 * len(caveat) + 17 * len(settings) + 8, scale)
     _headline(canvas, found, matcher)
-    scales = _Scales.of(found)
+    scales = _Scales.of(found.probe, found.reference)
     across = [MARGIN + index * (PANEL + GAP) for index in range(4)]
     _panel(canvas, across[0], "Probe, explained", _overlay(probe.crop, found.probe, scales, scale))
     _panel(canvas, across[1], "Probe", probe.crop)
@@ -63,7 +63,7 @@ def explanation_picture(
 
 @dataclass(frozen=True)
 class _Scales:
-    """What both maps of an explanation are measured by."""
+    """What the maps of an explanation are measured by."""
 
     most: float
     """Largest absolute value, or 1 where all is 0."""
@@ -72,8 +72,8 @@ class _Scales:
     """Of ``most``: where outlines stand."""
 
     @classmethod
-    def of(cls, found: Explanation) -> _Scales:
-        both = np.concatenate([found.probe.ravel(), found.reference.ravel()])
+    def of(cls, *maps: Maps) -> _Scales:
+        both = np.concatenate([each.ravel() for each in maps])
         low, most = float(both.min()), float(np.abs(both).max()) or 1.0
         return cls(most, low < 0, LEVEL if low < 0 else (low + most) / 2 / most)
 
@@ -89,6 +89,13 @@ def _headline(canvas: Canvas, found: Explanation, matcher: str) -> None:
 def _panel(canvas: Canvas, x: float, title: str, pixels: Pixels) -> None:
     canvas.text(x, TOP - 8, title, 14)
     canvas.image(x, TOP, PANEL, PANEL, pixels)
+
+
+def overlays(probe: Pixels, reference: Pixels, maps: tuple[Maps, Maps], *, size: int) -> tuple[Pixels, Pixels]:
+    """Two crops under the maps of an explanation as in the picture, ``(size, size, 3)`` each, with nothing around."""
+    scales, scale = _Scales.of(*maps), size / PANEL
+    one, other = (_overlay(crop, map_, scales, scale) for crop, map_ in zip((probe, reference), maps, strict=True))
+    return one, other
 
 
 def _overlay(crop: Pixels, values: Maps, scales: _Scales, scale: float) -> Pixels:

@@ -30,7 +30,7 @@ from xcos.cli.progress import progress_bar
 from xcos.compare import NormWeighted
 from xcos.embedders.dlib_resnet import CARD as DLIB_CARD
 from xcos.evaluation.embedding import embed_samples
-from xcos.evaluation.protocols import read_protocol
+from xcos.evaluation.protocols.lfw import read_lfw_view1
 from xcos.evaluation.run import score_pairs
 from xcos.extractor import Extractor, usable_cores
 from xcos.models import FaceModel
@@ -211,7 +211,7 @@ def report(
 
 def test_lines(model: FaceModel, folder: Path, extractor: Extractor) -> list[str]:
     """A table of the pairs of pairsDevTest.txt."""
-    protocol = read_protocol("lfw-view1", folder)
+    protocol = read_lfw_view1(folder)
     embedded = embed_samples(protocol.samples, extractor)
     own = score_pairs(protocol, embedded, None).scores
     lines = [f"failure to acquire: {len(embedded.failures)}", "| | accuracy | Spearman |", "| --- | --- | --- |"]
@@ -228,7 +228,7 @@ def test_lines(model: FaceModel, folder: Path, extractor: Extractor) -> list[str
     return lines
 
 
-def correlation(scores: Reals, own: Reals) -> float:
+def correlation(scores: NDArray[np.floating], own: NDArray[np.floating]) -> float:
     """Spearman's, over the pairs of which both samples have a template."""
     usable = np.isfinite(scores)
     return float(spearmanr(scores[usable], own[usable]).statistic)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import hashlib
 import json
@@ -399,3 +400,24 @@ def test_every_error_of_a_folder_is_one_of_the_packages(folder: Path) -> None:
     (folder / "calibration.json").mkdir()
     with pytest.raises(XcosError):
         read_model(folder)
+
+
+def test_a_folder_is_evaluated_on_pairs_and_searches_as_its_head_compares(folder: Path, tmp_path: Path) -> None:
+    names = [f"{number}.png" for number in range(4)]
+    for name, crop in zip(names, crops(4), strict=True):
+        Image.fromarray(crop).save(tmp_path / name)
+    (tmp_path / "pairs.csv").write_text("probe,reference,mated\n0.png,1.png,1\n2.png,3.png,1\n0.png,3.png,0\n")
+    roles = ["gallery,a,0.png", "probe,a,1.png", "gallery,b,2.png", "probe,b,3.png"]
+    (tmp_path / "set.csv").write_text("\n".join(["role,subject,photo", *roles]) + "\n")
+    for protocol, data in (("csv", "pairs.csv"), ("gallery", "set.csv")):
+        words = ["evaluate", protocol, str(tmp_path / data), "--out", str(tmp_path / protocol)]
+        assert main([*words, "--model", str(folder), "--detector", "whole-image"]) == 0
+    model = read_model(folder)
+    photos = [read_image(tmp_path / name) for name in names]
+    faces = [align(photo, WholeImage(TEMPLATE).detect(photo.pixels)[0], TEMPLATE) for photo in photos]
+    grids = model.embedder.embed(np.stack([face.crop for face in faces])).grids
+    for path, pairs in (("csv/scores.csv", ([0, 2, 0], [1, 3, 3])), ("gallery/searches.csv", ([1, 3], [0, 2]))):
+        similarity, attention = model.comparator.maps(*(grids[side] for side in pairs))
+        with (tmp_path / path).open(newline="") as file:
+            scores = [float(row["score"]) for row in csv.DictReader(file)]
+        np.testing.assert_allclose(scores, (similarity * attention).sum(axis=(1, 2)), atol=1e-6)

@@ -18,6 +18,7 @@ from xcos.calibration import Calibration, read_calibration
 from xcos.comparators.learned import LearnedHead
 from xcos.embedders.onnx_model import OnnxEmbedder
 from xcos.errors import InvalidArgument, InvalidCard, InvalidModel
+from xcos.files import write_through
 from xcos.verifier import VECTOR_COMPARATOR
 from xcos.weights import WeightCard, card_from, read_fields, require_fields
 
@@ -136,7 +137,7 @@ def write_model(
         raise _unwritable(folder, error) from error
     try:
         for name, part in files.items():
-            _write_through(temporary / name, part)
+            write_through(temporary / name, part)
         read_model(temporary)
         if folder.exists():
             folder.rmdir()  # empty, or this fails and nothing was changed
@@ -277,13 +278,6 @@ def _require_listed(folder: Path, listed: Mapping[str, str]) -> None:
 
 def _json(calibration: Calibration) -> bytes:
     return (json.dumps(calibration.to_dict(), indent=1) + "\n").encode()
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _unwritable(folder: Path, error: OSError) -> InvalidArgument:

@@ -36,9 +36,6 @@ from xcos.training.features import Features, PersonPhoto, embed_people, list_pho
 from xcos.training.fit import (
     FitSettings,
     Step,
-    _Batches,
-    _identity,
-    _imitation,
     all_scores,
     fit_head,
     fit_loss,
@@ -320,21 +317,6 @@ def test_all_scores_are_those_of_the_pairs(weighting: str) -> None:
         torch.testing.assert_close(square, square.T, atol=1e-6, rtol=1e-5)
 
 
-def test_imitation_weighs_mated_and_other_pairs_one_half_each() -> None:
-    scores = torch.tensor([[9.0, 0.5, 0.1], [0.5, 9.0, 0.3], [0.1, 0.3, 0.9]])
-    wanted = torch.tensor([[1.0, 0.8, 0.0], [0.8, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    # mated: 0.3² twice; others: 0.1² and 0.3² twice each; a photo with itself counts nowhere
-    assert _imitation(scores, wanted, torch.tensor([0, 0, 1])).item() == pytest.approx((0.09 + 0.05) / 2)
-
-
-def test_the_identity_loss_of_two_people_by_hand() -> None:
-    logits = torch.tensor([[0.0, 2.0, 1.0, 0.0], [2.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 3.0], [0.0, 0.0, 3.0, 0.0]])
-    e = np.exp
-    terms = [e(2) / (e(2) + e(1) + 1), e(2) / (e(2) + 2), e(3) / (e(3) + e(1) + 1), e(3) / (e(3) + 2)]
-    expected = -np.log(terms).mean()
-    assert _identity(logits, torch.tensor([0, 0, 1, 1])).item() == pytest.approx(expected, rel=1e-6)
-
-
 def test_the_loss_of_two_people_is_its_closed_form() -> None:
     scores = torch.tensor([[1.0, 0.5, 0.1, 0.0], [0.5, 1.0, 0.0, 0.0], [0.1, 0.0, 1.0, 0.7], [0.0, 0.0, 0.7, 1.0]])
     cosines = torch.tensor([[1.0, 0.8, 0.0, 0.0], [0.8, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.5], [0.0, 0.0, 0.5, 1.0]])
@@ -346,17 +328,6 @@ def test_the_loss_of_two_people_is_its_closed_form() -> None:
     assert loss.imitation.item() == pytest.approx(imitation, rel=1e-5)
     assert loss.identity.item() == pytest.approx(-np.log(shares).mean(), rel=1e-4)
     assert loss.whole.item() == pytest.approx(imitation - 0.25 * np.log(shares).mean(), rel=1e-5)
-
-
-def test_a_batch_has_two_photos_of_each_of_its_people_and_no_photo_twice() -> None:
-    labels = np.repeat(np.arange(6), [1, 2, 3, 4, 1, 5])
-    batches = _Batches(labels, FitSettings(people=3, others=4), np.random.default_rng(0))
-    for _ in range(50):
-        rows = batches.draw()
-        assert len(set(rows.tolist())) == len(rows) == 10
-        pairs = labels[rows[:6]].reshape(3, 2)
-        assert (pairs[:, 0] == pairs[:, 1]).all()
-        assert len(set(pairs[:, 0].tolist())) == 3
 
 
 QUICK = FitSettings(channels=8, steps=120, people=12, others=12)

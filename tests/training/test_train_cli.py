@@ -7,7 +7,6 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -40,14 +39,6 @@ from xcos.weights import read_card
 
 FROZEN = HEAD.replace('"teacher"\n[teacher]', '"teacher"\nfrozen = true\n[teacher]')
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -363,11 +354,52 @@ def test_tensorboard_is_needed_only_where_asked_for(
     assert "run.tensorboard needs the package tensorboard: pip install tensorboard" in err
 
 
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Points of each curve as TensorBoard shows them."""
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = event_accumulator.EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return {tag: [(each.step, each.value) for each in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def log_curves(path: Path) -> dict[str, list[tuple[int, Any]]]:
+    found: dict[str, list[tuple[int, Any]]] = {}
+    for line in map(json.loads, path.read_text().splitlines()):
+        step = line.pop("step")
+        for name, value in line.items():
+            found.setdefault(name, []).append((step, pytest.approx(value, rel=1e-6)))  # floats of 32 bits there
+    return found
+
+
 def test_tensorboard_gets_what_the_log_gets(folder: Path, capsys: Capture) -> None:
-    write_config(folder, BACKBONE + "tensorboard = true")
+    assert run(capsys, "train.toml", "--out", "teacher")[0] == 0
+    write_config(folder, HEAD + "tensorboard = true")
     assert run(capsys, "train.toml")[0] == 0
-    (events,) = (folder / "train" / "tensorboard").iterdir()
-    assert b"images_per_second" in events.read_bytes()
+    shown = curves(folder / "train" / "tensorboard")
+    assert {"loss", "cosine", "rate", "images_per_second", "held_out_error"} <= shown.keys()
+    assert shown == log_curves(folder / "train" / "log.jsonl")
+
+
+@pytest.mark.parametrize("checkpoints", [4, 100], ids=["after a checkpoint", "before the first"])
+def test_a_step_that_is_done_again_is_shown_once(
+    folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, checkpoints: int
+) -> None:
+    every = BACKBONE.replace("checkpoint_every = 1", f"checkpoint_every = {checkpoints}")
+    write_config(folder, every + "tensorboard = true")
+
+    def stopping(reporter: Any, report: Report) -> None:
+        told(reporter, report)
+        if report.step == 6:
+            raise KeyboardInterrupt
+
+    told = run_module._Run.report
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module._Run, "report", stopping)
+        assert run(capsys, "train.toml")[0] == 130
+    assert [step for step, _ in curves(folder / "train" / "tensorboard")["loss"]] == [1, 2, 3, 4, 5, 6]
+    assert run(capsys, "train.toml", "--resume")[0] == 0
+    shown = curves(folder / "train" / "tensorboard")
+    assert [step for step, _ in shown["loss"]] == list(range(1, 9))
+    assert shown == log_curves(folder / "train" / "log.jsonl")
 
 
 def test_a_report_is_one_line_with_the_time_left() -> None:

@@ -13,7 +13,7 @@ from xcos.evaluation.protocols.pairing import NamedSamples, PairList
 ENDINGS = (".jpg", ".jpeg", ".png")
 
 
-def read_masked(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_masked(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """Pairs of ``pairs.txt`` in LFW's form; photos ``name/name_0001`` that end in .jpg, .jpeg or .png.
 
     With LFW's header its folds; without one, as in MFR2, none. The people's folders lie beside the list or in
@@ -37,4 +37,6 @@ def read_masked(path: Path, *, as_published: bool = False) -> VerificationProtoc
     else:
         for line in file.lines:
             add_pair(pairs, line.place, named_pair(line), photo_name)
-    return pairs.protocol("masked", folder, owners.MFR2, file.sha256, as_published=as_published)
+    return pairs.protocol(
+        "masked", folder, owners.MFR2, file.sha256, as_published=as_published, with_photos=with_photos
+    )

@@ -1,8 +1,8 @@
 """Seconds and memory for searches of TinyFace's size, made up: python benchmarks/search_speed.py [SHARE]
 
 3,728 probes in a gallery of 157,871, of which SHARE (default 0.1) is taken; by vectors of 128 numbers, and by grids of
-7 × 7 × 128 with trust weighting. Templates are drawn at random: only time and memory mean something. Seconds are of this
-process, memory is its peak.
+7 × 7 × 128 with trust weighting. Templates are drawn at random: only time and memory mean something. Seconds are of
+this process, memory is its peak.
 """
 
 from __future__ import annotations

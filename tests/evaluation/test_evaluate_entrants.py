@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from itertools import combinations
@@ -184,6 +185,20 @@ def test_numbers_that_are_no_template_are_failures(desk: Path) -> None:
     assert [(each["name"], each["code"]) for each in document()["failures"]] == [
         (f"{name}.png", "invalid_template") for name in ("a1", "c0", "c1")
     ]
+
+
+@pytest.mark.parametrize("name", ["mine:Angle", "dlib"])
+def test_who_is_evaluated_is_told_and_what_ones_own_code_says_is_seen(desk: Path, name: str) -> None:
+    pairs_of(desk, ANGLES)
+    (desk / "mine.py").write_text(
+        OWN.replace("with open", "import sys; print('here', file=sys.stderr)\n        with open")
+    )
+    words = ["evaluate", "csv", "pairs.csv", "--model", name, "--out", "out"]
+    words += ["--detector", "whole-image"] if name == "dlib" else []
+    done = subprocess.run([sys.executable, "-m", "xcos", *words], capture_output=True, text=True, check=True)
+    first, *rest = done.stderr.splitlines()
+    assert first.startswith("6 photos: " + ("angle, your own code" if name == "mine:Angle" else "dlib"))
+    assert rest == (["here"] * 6 if name == "mine:Angle" else [])
 
 
 # An ONNX file and its card

@@ -109,14 +109,17 @@ def test_one_beats_another_only_where_the_intervals_do_not_touch(result: BenchRe
     assert result.beats("true", "inverse", "deletion", "score area, mated")  # lower is better
 
     def with_row(low: float, high: float, better: str) -> BenchResult:
-        rows = [Row("a", "m", "m", "f", better, True, Estimate(0.5, 0.4, 0.6, 9, "")),  # type: ignore[arg-type]
-                Row("b", "m", "m", "f", better, True, Estimate((low + high) / 2, low, high, 9, ""))]  # type: ignore[arg-type]  # fmt: skip
+        rows = [Row("a", "m", "m", "f", better, True, Estimate(0.5, 0.4, 0.6, 20, "")),  # type: ignore[arg-type]
+                Row("b", "m", "m", "f", better, True, Estimate((low + high) / 2, low, high, 20, ""))]  # type: ignore[arg-type]  # fmt: skip
         return replace(result, rows=tuple(rows))
 
     assert with_row(0.2, 0.39, "higher").beats("a", "b", "m", "f")
     assert not with_row(0.2, 0.4, "higher").beats("a", "b", "m", "f")  # they touch
     assert with_row(0.2, 0.39, "lower").beats("b", "a", "m", "f")
     assert not with_row(0.2, 0.39, "neither").beats("a", "b", "m", "f")
+    handful = with_row(0.2, 0.39, "higher")
+    rows = [replace(row, estimate=replace(row.estimate, trials=9)) for row in handful.rows]
+    assert not replace(handful, rows=tuple(rows)).beats("a", "b", "m", "f")
 
 
 def test_the_clean_pairs_set_the_threshold_that_is_told(result: BenchResult) -> None:
@@ -281,7 +284,7 @@ def test_page_table_and_json_hold_equal_numbers(result: BenchResult, tmp_path: P
 def test_what_beats_every_floor_and_what_a_floor_beats_is_marked(result: BenchResult) -> None:
     def with_rows(*ends: tuple[str, float, float]) -> BenchResult:
         methods = [replace(result.methods[0], name=name) for name, _, _ in ends]
-        rows = [Row(name, "m", "m", "f", "lower", True, Estimate((low + high) / 2, low, high, 9, ""))
+        rows = [Row(name, "m", "m", "f", "lower", True, Estimate((low + high) / 2, low, high, 20, ""))
                 for name, low, high in ends]  # fmt: skip
         return replace(result, methods=tuple(methods), rows=tuple(rows))
 

@@ -238,7 +238,10 @@ def test_maps_of_the_network_lose_their_likeness_and_maps_of_the_photo_keep_it()
 
 def test_the_bench_without_weights_tells_maps_of_the_network_from_maps_of_the_photo(tmp_path: Path) -> None:
     pairs = toys.people(4)
-    explainers = [build_explainer("own", rebuild(lambda content: content)), Brightness(rebuild(lambda content: content))]
+    explainers = [
+        build_explainer("own", rebuild(lambda content: content)),
+        Brightness(rebuild(lambda content: content)),
+    ]
     found = run_randomised(rebuild, explainers, pairs, tmp_path)
     lines = [line for line in randomised_markdown(found).splitlines() if line.startswith(("| own", "| bright"))]
     assert [len(line.split("|")) - 3 for line in lines] == [len(found.layers)] * 2

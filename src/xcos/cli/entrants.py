@@ -99,19 +99,20 @@ def embedded(
 ) -> EmbeddedSamples:
     """Templates of all samples, with a bar for the photos that are not known yet."""
     photos = len(samples.samples.photos)
-    with progress_bar("photos", photos) as bar, without_decoder_chatter():
+    name = f"{matcher.model}, your own code" if isinstance(matcher, PhotoMatcher) else matcher.name
+    print(f"{photos:,} photos: {name}", file=sys.stderr)
+    with progress_bar("photos", photos) as bar:
 
         def known(count: int) -> None:
             bar.resize(photos - count)
 
-        if isinstance(matcher, PhotoMatcher):
-            print(f"{photos:,} photos: {matcher.model}, which is your own code", file=sys.stderr)
+        if isinstance(matcher, PhotoMatcher):  # what it says on stderr is for its author
             return embed_photos(samples, matcher, cache=cache, on_photo=bar.advance, on_known=known)
-        print(f"{photos:,} photos: {matcher.name}", file=sys.stderr)
         extractor = extractor_of(matcher, options)
-        return embed_samples(
-            samples, extractor, cache=cache, mirror=options.mirror, on_photo=bar.advance, on_known=known
-        )
+        with without_decoder_chatter():
+            return embed_samples(
+                samples, extractor, cache=cache, mirror=options.mirror, on_photo=bar.advance, on_known=known
+            )
 
 
 def settings(built: list[Entrant], options: argparse.Namespace) -> dict[str, str]:

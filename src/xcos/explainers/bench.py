@@ -49,6 +49,8 @@ from xcos.types import Maps, Pixels
 from xcos.version import __version__
 
 SHOWN = 4
+LEAST_PAIRS = 10
+"""With fewer an interval says little, and nobody beats anybody."""
 Standing = Literal["beats all floors", "beaten by a floor", ""]
 """Beside the maps that know nothing; empty where intervals touch."""
 
@@ -163,9 +165,9 @@ class BenchResult:
         raise InvalidArgument(f"the bench has no figure {figure!r} of {measure!r} for the method {method!r}")
 
     def beats(self, winner: str, loser: str, measure: str, figure: str) -> bool:
-        """Whether one method is better than another and their intervals do not touch."""
+        """Whether one method is better than another and their intervals do not touch; never on a handful of pairs."""
         one, other = (self.row(method, measure, figure) for method in (winner, loser))
-        if one.better == "neither":
+        if one.better == "neither" or min(one.estimate.trials, other.estimate.trials) < LEAST_PAIRS:
             return False
         higher, lower = (one, other) if one.better == "higher" else (other, one)
         return higher.estimate.above(lower.estimate)

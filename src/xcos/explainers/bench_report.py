@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from xcos.evaluation.uncertainty import Estimate
-from xcos.explainers.bench import BenchResult, Row, Shown, Standing
+from xcos.explainers.bench import LEAST_PAIRS, BenchResult, Row, Shown, Standing
 from xcos.explainers.bench_plays import LIGHT
 from xcos.explainers.bench_randomised import RandomisedResult
 from xcos.explainers.bench_twins import TwinResult
@@ -105,7 +105,8 @@ def sentences(result: BenchResult) -> list[str]:
         f"Deletion, insertion and Patch-LFW decide at {result.threshold:.4f}, the threshold of equal error rates of "
         f"the clean pairs, where {result.accuracy:.2%} of them are right.",
         "Intervals: 95 %, over people, not over pairs. A method beats another only where the two intervals do not "
-        "touch; the rank is a mean over the figures of the first table, every measure with one vote. "
+        f"touch and stand on {LEAST_PAIRS} pairs or more; the rank is a mean over the figures of the first table, "
+        "every measure with one vote. "
         f"{MARKS['beats all floors']} beats every floor that is in the table ({', '.join(FLOORS)}), "
         f"{MARKS['beaten by a floor']} is beaten by one.",
     ]

@@ -35,6 +35,14 @@ def write_atomically(path: str | Path, content: bytes | Iterable[bytes]) -> None
         Path(temporary).unlink(missing_ok=True)  # there only where something went wrong
 
 
+def write_through(path: Path, content: bytes) -> None:
+    """Writes a new file and flushes it to the disk, for a folder that is renamed once all in it is written."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def require_writable(path: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:
     """Raises before the work, not after it, when ``path`` cannot be written or would overwrite one of ``inputs``."""
     path = target_of(path)

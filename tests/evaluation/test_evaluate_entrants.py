@@ -301,7 +301,7 @@ def test_a_pair_that_failed_is_an_error_at_every_threshold_and_counted(desk: Pat
     table(desk / "theirs.csv", told, "probe,reference,score,error")
     assert evaluate("lfw", "lfw", "--scores", "theirs.csv") == 0
     assert document()["matchers"][0]["best_accuracy"] == 0.5
-    accuracy = document()["matchers"][0]["fold_accuracy"]["estimate"]
+    accuracy = document()["matchers"][0]["folds"][1]["estimate"]
     assert (accuracy["value"], accuracy["errors"], accuracy["method"]) == (0.5, 20, "rule of three")
     assert accuracy["low"] == pytest.approx(0.5 - 3 / 10)  # ten people in mated pairs
     assert document()["failures"][0]["name"] == "20 pairs"

@@ -7,15 +7,18 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from xcos.catalog import EMBEDDERS, build_detector, build_matcher
+from xcos.calibration import Calibration, read_calibration
+from xcos.catalog import EMBEDDERS, build_detector, build_matcher, find_calibration
 from xcos.cli.progress import progress_bar
 from xcos.cli.quiet import without_decoder_chatter
 from xcos.errors import InvalidArgument
-from xcos.evaluation.embedding import EmbeddedSamples, embed_samples
+from xcos.evaluation.embedding import EmbeddedSamples, HashedSamples, embed_samples
 from xcos.evaluation.own_matcher import PhotoMatcher, embed_photos, import_matcher
-from xcos.evaluation.protocol import Samples
 from xcos.explainers.matcher import GridMatcher
 from xcos.extractor import Extractor
+from xcos.interfaces import Comparator
+from xcos.models import CALIBRATION, VECTOR_CALIBRATION
+from xcos.verifier import VECTOR_COMPARATOR
 
 DETECTOR = "mtcnn"
 TABLE = "scores:"
@@ -72,11 +75,30 @@ def _entrant(name: str, card: str) -> Entrant:
     )
 
 
+def extractor_of(matcher: GridMatcher, options: argparse.Namespace) -> Extractor:
+    """What finds, cuts and embeds a face for this matcher."""
+    detector = build_detector(options.detector or DETECTOR, matcher.template)
+    return Extractor(detector, matcher.embedder, "center" if options.face is None else options.face)
+
+
+def calibration_of(name: str, model: str, comparator: Comparator | PhotoMatcher | None) -> Calibration | None:
+    """The card of a model's scores: a packaged one, or that of the model folder ``name``; None if there is none."""
+    if isinstance(comparator, PhotoMatcher):
+        return None
+    wanted = comparator.name if comparator else VECTOR_COMPARATOR
+    packaged = find_calibration(model, wanted)
+    if packaged is not None or not Path(name or "-").is_dir():
+        return packaged
+    files = [Path(name) / file for file in (CALIBRATION, VECTOR_CALIBRATION)]
+    cards = [read_calibration(file) for file in files if file.is_file()]
+    return next((card for card in cards if (card.model, card.comparator) == (model, wanted)), None)
+
+
 def embedded(
-    samples: Samples, matcher: GridMatcher | PhotoMatcher, options: argparse.Namespace, cache: Path
+    samples: HashedSamples, matcher: GridMatcher | PhotoMatcher, options: argparse.Namespace, cache: Path
 ) -> EmbeddedSamples:
     """Templates of all samples, with a bar for the photos that are not known yet."""
-    photos = len(samples.photos)
+    photos = len(samples.samples.photos)
     name = f"{matcher.model}, your own code" if isinstance(matcher, PhotoMatcher) else matcher.name
     print(f"{photos:,} photos: {name}", file=sys.stderr)
     with progress_bar("photos", photos) as bar:
@@ -86,8 +108,7 @@ def embedded(
 
         if isinstance(matcher, PhotoMatcher):  # what it says on stderr is for its author
             return embed_photos(samples, matcher, cache=cache, on_photo=bar.advance, on_known=known)
-        detector = build_detector(options.detector or DETECTOR, matcher.template)
-        extractor = Extractor(detector, matcher.embedder, "center" if options.face is None else options.face)
+        extractor = extractor_of(matcher, options)
         with without_decoder_chatter():
             return embed_samples(
                 samples, extractor, cache=cache, mirror=options.mirror, on_photo=bar.advance, on_known=known

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from xcos.cli.entrants import Entrant, ScoreFile, embedded, entrants, settings
+from xcos.cli.entrants import Entrant, ScoreFile, calibration_of, embedded, entrants, extractor_of, settings
 from xcos.cli.progress import progress_bar
+from xcos.cli.quiet import without_decoder_chatter
 from xcos.errors import InvalidArgument
-from xcos.evaluation.embedding import EmbeddedSamples, FailedPhoto
+from xcos.evaluation.embedding import EmbeddedSamples, FailedPhoto, HashedSamples, hash_photos
+from xcos.evaluation.evidence import Evidence, EvidenceSource
 from xcos.evaluation.figures import Figures, against, figures_of
 from xcos.evaluation.own_matcher import PhotoMatcher
 from xcos.evaluation.protocol import IdentificationProtocol, VerificationProtocol
 from xcos.evaluation.protocols import read_protocol
-from xcos.evaluation.report import Evaluation, report_markdown, write_evaluation
+from xcos.evaluation.report import Evaluation, pictured_rows, report_markdown, write_evaluation
 from xcos.evaluation.run import Scored, score_pairs
 from xcos.evaluation.score_files import joined_scores
 from xcos.evaluation.search_figures import search_figures, searches_against
 from xcos.evaluation.search_report import SearchEvaluation, searches_markdown, write_searches
 from xcos.evaluation.searching import Searched, search_protocol
+from xcos.evaluation.timings import photo_times, with_kept_time
 from xcos.evaluation.uncertainty import Differences, Estimates
+from xcos.explainers.matcher import GridMatcher
 from xcos.interfaces import Comparator
 
 
@@ -52,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
     print(summary, end="")
     if with_photos:
         print(f"features are kept in {cache}: templates are personal data")
+        if options.pictures:
+            print("the page may show faces: --no-pictures leaves them out")
     for path in paths:
         print(f"wrote {path}")
     return 0
@@ -72,13 +79,13 @@ def _ways(matcher: Entrant, templates: EmbeddedSamples, *, first: bool) -> list[
 def _pairs(
     protocol: VerificationProtocol, built: list[Entrant], options: argparse.Namespace, cache: Path
 ) -> Evaluation:
-    scored: list[Scored] = []
-    failures: list[FailedPhoto] = []
+    found: list[_Found] = []
+    names = [options.scores or options.model, options.against]
     tables = [_joined(protocol, each) if isinstance(each, ScoreFile) else None for each in built]
-    for at, (matcher, table) in enumerate(zip(built, tables, strict=True)):
-        found = table or _embedded_scores(protocol, matcher, options, cache, first=at == 0)
-        scored += found.scored
-        failures += found.failures if at == 0 else ()
+    hashed = hash_photos(protocol.samples) if None in tables else None
+    for name, matcher, table in zip(names, built, tables, strict=False):
+        found.append(table or _embedded_scores(protocol, hashed, name, matcher, options, cache, first=not found))
+    scored = [each for one in found for each in one.scored]
     estimates = [Estimates(each.scores, seed=options.seed) for each in scored]
     figures: list[Figures] = []
     with progress_bar("figures", 2 * len(scored) - 1) as bar:
@@ -95,31 +102,70 @@ def _pairs(
         scored=tuple(scored),
         figures=tuple(figures),
         against=tuple(differences),
-        failures=tuple(failures),
+        evidence=_evidence(protocol, [each for one in found for each in one.sources], figures)
+        if options.pictures
+        else (),
+        photo_times=photo_times([each.templates for each in found if each.templates is not None]),
     )
 
 
 class _Found(NamedTuple):
     scored: list[Scored]
-    failures: tuple[FailedPhoto, ...]
+    sources: list[EvidenceSource | None]
+    """One for each of ``scored``: what its pairs are shown by; None where there is no picture of them."""
+    templates: EmbeddedSamples | None
+    """None where no photo was read."""
+
+
+def _evidence(
+    protocol: VerificationProtocol, sources: list[EvidenceSource | None], figures: list[Figures]
+) -> tuple[Mapping[int, Evidence], ...]:
+    wanted = [pictured_rows(each) if source else [] for source, each in zip(sources, figures, strict=True)]
+    with progress_bar("pictures", sum(map(len, wanted))) as bar, without_decoder_chatter():
+        return tuple(
+            source.of(protocol, rows, on_pair=bar.advance) if source else {}
+            for source, rows in zip(sources, wanted, strict=True)
+        )
 
 
 def _joined(protocol: VerificationProtocol, table: ScoreFile) -> _Found:
     """Before any photo is read: a table that does not fit is told at once."""
     with progress_bar("rows", len(protocol)) as bar:
         joined = joined_scores(protocol, table.path, on_rows=bar.advance)
-    return _Found([joined.scored], joined.failures)
+    return _Found([joined.scored], [None], None)
 
 
 def _embedded_scores(
-    protocol: VerificationProtocol, matcher: Entrant, options: argparse.Namespace, cache: Path, *, first: bool
+    protocol: VerificationProtocol,
+    hashed: HashedSamples | None,
+    name: str,
+    matcher: Entrant,
+    options: argparse.Namespace,
+    cache: Path,
+    *,
+    first: bool,
 ) -> _Found:
+    assert hashed is not None
     assert not isinstance(matcher, ScoreFile)
-    templates = embedded(protocol.samples, matcher, options, cache)
+    templates = embedded(hashed, matcher, options, cache)
     ways = _ways(matcher, templates, first=first)
+    scored: list[Scored] = []
+    sources: list[EvidenceSource | None] = []
     with progress_bar("pairs", len(ways) * len(protocol)) as bar:
-        scored = [score_pairs(protocol, templates, way, on_pairs=bar.advance) for way in ways]
-    return _Found(scored, templates.failures)
+        for way in ways:
+            card = calibration_of(name, templates.model, way)
+            scores = score_pairs(protocol, templates, way, calibration=card, on_pairs=bar.advance)
+            scored.append(with_kept_time(scores, protocol, cache))
+            sources.append(_source(matcher, way, templates, options))
+    return _Found(scored, sources, templates)
+
+
+def _source(
+    matcher: Entrant, way: Comparator | PhotoMatcher | None, templates: EmbeddedSamples, options: argparse.Namespace
+) -> EvidenceSource | None:
+    if not isinstance(matcher, GridMatcher) or way is None or isinstance(way, PhotoMatcher):
+        return None
+    return EvidenceSource(templates, way, extractor_of(matcher, options))
 
 
 # Searches
@@ -128,6 +174,7 @@ def _embedded_scores(
 def _searches(
     protocol: IdentificationProtocol, built: list[Entrant], options: argparse.Namespace, cache: Path
 ) -> SearchEvaluation:
+    hashed = hash_photos(protocol.samples)
     searched: list[Searched] = []
     failures: list[FailedPhoto] = []
     for at, matcher in enumerate(built):
@@ -135,7 +182,7 @@ def _searches(
             raise InvalidArgument(
                 f"{protocol.name} is a protocol of searches, and a table of scores is of pairs; give a model"
             )
-        templates = embedded(protocol.samples, matcher, options, cache)
+        templates = embedded(hashed, matcher, options, cache)
         ways = _ways(matcher, templates, first=at == 0)
         with progress_bar("searches", len(ways) * len(protocol.probes)) as bar:
             searched += [search_protocol(protocol, templates, way, on_probes=bar.advance) for way in ways]

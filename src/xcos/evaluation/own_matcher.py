@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from xcos.compare import NormWeighted
 from xcos.errors import InputRefused, InvalidArgument, InvalidModel, InvalidTemplate, MissingPackage, NoFace
-from xcos.evaluation.embedding import EmbeddedSamples, embed_by
+from xcos.evaluation.embedding import EmbeddedSamples, HashedSamples, embed_by
 from xcos.evaluation.protocol import Samples
 from xcos.evaluation.work import MEASURES, SECOND_LOOK, Job, KeyedPhoto, read_keyed, shard_of
 from xcos.explainers.matcher import GridMatcher
@@ -122,7 +122,7 @@ def _told(error: Exception) -> str:
 
 
 def embed_photos(
-    samples: Samples,
+    samples: Samples | HashedSamples,
     matcher: PhotoMatcher,
     *,
     cache: str | Path | None = None,

@@ -61,10 +61,13 @@ class JoinedScores:
 
     scored: Scored
     """``failed`` is None: a table says which pairs failed, not which sample of them."""
-    failures: tuple[FailedPhoto, ...]
-    """One for each reason that the table gives: how many pairs, and the first of them."""
     sha256: str
     """Of the table's bytes."""
+
+    @property
+    def failures(self) -> tuple[FailedPhoto, ...]:
+        """One for each reason that the table gives: how many pairs, and the first of them."""
+        return self.scored.failures
 
 
 def joined_scores(
@@ -91,8 +94,9 @@ def joined_scores(
         matcher=f"{path.name}/{sha256[:12]}",
         scores=ScoreSet(scores, protocol.mated, subjects[protocol.probe], subjects[protocol.reference]),
         failed=None,
+        failures=reader.failures(),
     )
-    return JoinedScores(scored, reader.failures(), sha256)
+    return JoinedScores(scored, sha256)
 
 
 class _Reader:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 import lfw
@@ -30,7 +31,7 @@ from xcos.cli.progress import progress_bar
 from xcos.compare import NormWeighted
 from xcos.embedders.dlib_resnet import CARD as DLIB_CARD
 from xcos.evaluation.embedding import embed_samples
-from xcos.evaluation.protocols import read_protocol
+from xcos.evaluation.protocols.lfw import read_lfw_view1
 from xcos.evaluation.run import score_pairs
 from xcos.extractor import Extractor, usable_cores
 from xcos.models import FaceModel
@@ -43,7 +44,7 @@ from xcos.training.features import embed_people, list_photos
 from xcos.training.fit import FitSettings, Step, settings_for
 from xcos.training.people import split_people
 from xcos.training.plug import plug
-from xcos.types import CropTemplate, Reals
+from xcos.types import CropTemplate
 from xcos.weights import WeightCard
 
 ARCFACE_96 = CropTemplate("arcface_96x112", 96, 112, ARCFACE_112.points - (8, 0))
@@ -211,7 +212,7 @@ def report(
 
 def test_lines(model: FaceModel, folder: Path, extractor: Extractor) -> list[str]:
     """A table of the pairs of pairsDevTest.txt."""
-    protocol = read_protocol("lfw-view1", folder)
+    protocol = read_lfw_view1(folder)
     embedded = embed_samples(protocol.samples, extractor)
     own = score_pairs(protocol, embedded, None).scores
     lines = [f"failure to acquire: {len(embedded.failures)}", "| | accuracy | Spearman |", "| --- | --- | --- |"]
@@ -228,7 +229,7 @@ def test_lines(model: FaceModel, folder: Path, extractor: Extractor) -> list[str
     return lines
 
 
-def correlation(scores: Reals, own: Reals) -> float:
+def correlation(scores: NDArray[np.floating], own: NDArray[np.floating]) -> float:
     """Spearman's, over the pairs of which both samples have a template."""
     usable = np.isfinite(scores)
     return float(spearmanr(scores[usable], own[usable]).statistic)

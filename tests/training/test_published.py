@@ -175,7 +175,7 @@ def test_the_authors_model_gives_network_and_head(tmp_path: Path, capsys: Captur
     weights = tmp_path / "xcos.safetensors"
     network, _ = build_network(IrConfig(depth=18, squeeze=True, vector_size=8, weights=weights))
     head = make_head("concat", 512, channels=32)
-    head.load_state_dict(read_weights(weights, "head."))
+    head.load_state_dict(read_weights(weights, "head"))
     with torch.no_grad():
         grids = [network.eval()(crops(seed)).grid for seed in (1, 2)]
         torch.testing.assert_close(head.eval()(*grids).score, authors(crops(1), crops(2)), atol=1e-5, rtol=1e-5)

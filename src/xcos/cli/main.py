@@ -233,9 +233,16 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--pairs",
         required=True,
         metavar="LIST",
-        help="columns probe,reference,mated; or lfw:FOLDER for the pairs of its pairsDevTest.txt",
+        help="columns probe,reference,mated; or NAME:PATH, a protocol (docs/protocols.md); lfw: its development test",
     )
     command.add_argument("--methods", required=True, metavar="A,B,…", help="names of explainers (docs/explainers)")
+    command.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="METHOD.NAME=VALUE",
+        help="an option of a method, such as rise.masks=200; may be repeated",
+    )
     command.add_argument("--out", required=True, metavar="FOLDER", help="for bench.html, .md, .json and kept results")
     command.add_argument("--budget", type=int, metavar="N", help="leave out methods that need more passes a pair")
     command.add_argument("--pairs-limit", type=int, default=0, metavar="N", help="of each kind half, evenly spread")
@@ -244,10 +251,17 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="of pairs that are explained again, changed (default all)",
+        help="of pairs that methods of more than 16 passes explain again, changed (default all)",
     )
     command.add_argument("--measures", default="", metavar="A,B,…", help="only these measures (default all)")
     command.add_argument("--twins", default="", metavar="FOLDER", help="also on twins with one part changed (docs)")
+    command.add_argument(
+        "--randomised",
+        type=int,
+        default=0,
+        metavar="N",
+        help="on N pairs also with the network's weights shuffled, layer by layer",
+    )
     command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
     command.add_argument("--face", type=_face, default="center", help="which face of a photo (default center)")
     command.add_argument("--model", default="", metavar="FOLDER", help="as 'xcos plug' wrote it")

@@ -53,7 +53,7 @@ def explanation_picture(
     canvas = Canvas(WIDTH, footer + 20 * len(caveat) + 17 * len(settings) + 8, scale)
     _headline(canvas, found, matcher)
     maps = [_calm(values) for values in (found.probe, found.reference)]
-    scales = _Scales.of(maps)
+    scales = _Scales.of(*maps)
     across = [MARGIN + index * (PANEL + GAP) for index in range(4)]
     _panel(canvas, across[0], "Probe, explained", _overlay(probe.crop, maps[0], scales, scale))
     shown, what = (hidden, ", cells hidden") if hidden else ((probe.crop, reference.crop), "")
@@ -86,8 +86,8 @@ class _Scales:
     """Of ``most``: where outlines stand."""
 
     @classmethod
-    def of(cls, maps: Sequence[Maps]) -> _Scales:
-        both = np.concatenate([values.ravel() for values in maps])
+    def of(cls, *maps: Maps) -> _Scales:
+        both = np.concatenate([each.ravel() for each in maps])
         low, most = float(both.min()), float(np.abs(both).max()) or 1.0
         return cls(most, low < 0, LEVEL if low < 0 else (low + most) / 2 / most)
 
@@ -103,6 +103,13 @@ def _headline(canvas: Canvas, found: Explanation, matcher: str) -> None:
 def _panel(canvas: Canvas, x: float, title: str, pixels: Pixels) -> None:
     canvas.text(x, TOP - 8, title, 14)
     canvas.image(x, TOP, PANEL, PANEL, pixels)
+
+
+def overlays(probe: Pixels, reference: Pixels, maps: tuple[Maps, Maps], *, size: int) -> tuple[Pixels, Pixels]:
+    """Two crops under the maps of an explanation as in the picture, ``(size, size, 3)`` each, with nothing around."""
+    scales, scale = _Scales.of(*maps), size / PANEL
+    one, other = (_overlay(crop, map_, scales, scale) for crop, map_ in zip((probe, reference), maps, strict=True))
+    return one, other
 
 
 def _overlay(crop: Pixels, values: Maps, scales: _Scales, scale: float) -> Pixels:

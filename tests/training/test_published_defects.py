@@ -262,7 +262,7 @@ def test_the_plot_of_errors_shows_the_curve_of_the_scores() -> None:
     fmr, fnmr, _ = det_curve(mated, scores)
     shown = cast(Figures, SimpleNamespace(matcher="toy", band=(), det=(fmr, fnmr)))
     least = 1e-3
-    picture = ElementTree.fromstring(det_chart([shown], least).split("<p ")[0])
+    picture = ElementTree.fromstring(det_chart([shown], 500, 500).split("<p ")[0])
     tag = "{http://www.w3.org/2000/svg}"
     (curve,) = picture.iter(f"{tag}polyline")
     points = np.array([[float(number) for number in point.split(",")] for point in curve.attrib["points"].split()])

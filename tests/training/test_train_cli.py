@@ -28,12 +28,13 @@ from xcos.images import read_image
 from xcos.models import read_model
 from xcos.training import run as run_module
 from xcos.training.build import build, build_network
-from xcos.training.calibrate import calibrate
 from xcos.training.checkpoint import best_checkpoint, read_checkpoint, write_checkpoint
 from xcos.training.config import read_config
 from xcos.training.distributed import Ranks
+from xcos.training.export import export_head
 from xcos.training.head import make_head
 from xcos.training.loop import Report
+from xcos.training.people import part_of
 from xcos.weights import read_card
 
 FROZEN = HEAD.replace('"teacher"\n[teacher]', '"teacher"\nfrozen = true\n[teacher]')
@@ -160,26 +161,85 @@ def test_by_its_card_the_exported_network_sees_what_it_was_trained_on(
     np.testing.assert_allclose(embedder.embed(crop).vectors, vector, rtol=1e-4, atol=1e-5)
 
 
+def plug(capsys: Capture, *words: str) -> tuple[int, str, str]:
+    given = ["--data", "people", "--out", "model", "--detector", "whole-image", "--fmr", "0.1", "--debug", "--json"]
+    code = main(["plug", *words, *given])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
 @pytest.mark.parametrize(("text", "vector"), [(FROZEN, "vector"), (HEAD, "grid")], ids=["frozen", "trained"])
 def test_a_trained_head_becomes_a_model_folder(folder: Path, capsys: Capture, text: str, vector: str) -> None:
     assert run(capsys, "train.toml", "--out", "teacher")[0] == 0
     write_config(folder, text)
     assert run(capsys, "train.toml", "--out", "head")[0] == 0
     write_faces(folder / "people", people=240, photos=2)
-    calibrate("head", "people", "model", detector=WholeImage(ARCFACE_112), dataset="patterns")
+    code, out, _ = plug(capsys, "head")
+    assert code == 0
+    report = json.loads(out)
+    assert report["settings"] is None
+    assert list(report["people"]) == ["calibration", "test"]
     model = read_model(folder / "model")
     assert model.card == read_card(folder / "head" / "card.toml")
-    assert (folder / "model" / "head.onnx").read_bytes() == (folder / "head" / "head.onnx").read_bytes()
+    for name in ("model.onnx", "head.onnx"):
+        assert (folder / "model" / name).read_bytes() == (folder / "head" / name).read_bytes()
     assert (model.vector_calibration is not None) == (vector == "vector")
-    # The scores it was fitted to, computed anew: all pairs of 480 photos.
-    crops = np.stack([read_image(path).pixels for path in sorted((folder / "people").glob("*/*.png"))])
-    faces = model.comparator.encode(model.embedder.embed(crops).grids)
-    first, second = np.triu_indices(480, 1)
+    shown = [(each["comparator"], each["spearman"] is None) for each in report["measured"]]
+    own = [("vector", False)] if vector == "vector" else []
+    assert shown == [*own, *((name, vector != "vector") for name in ("uniform", "norm", model.comparator.name))]
+    assert ("second opinion" in (folder / "model" / "REPORT.md").read_text()) == (vector != "vector")
+    # The scores it was fitted to, computed anew: all pairs of the photos of people who do not test.
+    photos = [path for path in (folder / "people").glob("*/*.png") if part_of(path.parent.name) != "test"]
+    assert len(photos) == report["photos"]["calibration"]
+    faces = model.comparator.encode(model.embedder.embed(np.stack([read_image(each).pixels for each in photos])).grids)
+    first, second = np.triu_indices(len(photos), 1)
     scores = model.comparator.score_all(faces, faces)[first, second]
-    mated = first // 2 == second // 2
+    people = np.array([path.parent.name for path in photos])
     threshold = model.calibration.threshold(0.1).value
-    assert np.mean(scores[~mated] >= threshold) <= 0.1
+    rate = np.mean(scores[people[first] != people[second]] >= threshold)
+    assert rate == pytest.approx(0.1, abs=0.01)  # it was fitted to grids kept in half precision
     assert model.calibration.origin.detector == WholeImage(ARCFACE_112).name
+
+
+def test_a_network_trained_alone_gets_a_head_by_its_folder(folder: Path, capsys: Capture) -> None:
+    assert run(capsys, "train.toml", "--out", "teacher")[0] == 0
+    write_faces(folder / "people", people=240, photos=2)
+    code, out, _ = plug(capsys, "teacher", "--steps", "5")
+    assert code == 0
+    assert json.loads(out)["settings"]["steps"] == 5
+    assert read_model(folder / "model").vector_calibration is not None
+
+
+def refused(capsys: Capture, *words: str) -> str:
+    assert main([*words, "--json"]) == 2
+    message: str = json.loads(capsys.readouterr().err.splitlines()[-1])["error"]["message"]
+    return message
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_folder_of_a_training_says_what_it_is_and_what_to_do(capsys: Capture) -> None:
+    assert run(capsys, "train.toml", "--out", "teacher")[0] == 0
+    verify = ["verify", "faces/person_0/0.png", "faces/person_1/0.png"]
+    message = refused(capsys, *verify, "--model", "teacher")
+    assert "the folder of a training" in message
+    assert "xcos plug teacher --data PEOPLE --out MODEL" in message
+    given = ["plug", "teacher", "--data", "faces", "--out", "m"]
+    assert "leave away --card and --grid" in refused(capsys, *given, "--card", "c.toml", "--grid", "grid")
+    Path("teacher", "model.onnx").unlink()
+    assert "not finished" in refused(capsys, *verify, "--model", "teacher")
+    assert "not finished" in refused(capsys, *given)
+    assert "not the folder of a training" in refused(capsys, "plug", "faces", "--data", "faces", "--out", "m")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_head_that_was_trained_is_not_fitted_again(capsys: Capture, folder: Path) -> None:
+    assert run(capsys, "train.toml", "--out", "teacher")[0] == 0
+    write_config(folder, FROZEN)
+    assert run(capsys, "train.toml", "--out", "head")[0] == 0
+    given = ["plug", "head", "--data", "faces", "--out", "m"]
+    assert "leave away --weighting and --steps" in refused(capsys, *given, "--weighting", "norm", "--steps", "3")
+    (folder / "head" / "head.onnx").write_bytes(export_head(make_head("norm", 9, channels=4), 4, 4))
+    assert "does not fit" in refused(capsys, *given)
 
 
 @pytest.mark.usefixtures("folder")

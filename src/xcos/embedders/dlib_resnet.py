@@ -63,13 +63,12 @@ class DlibResNet:
             )
         layers = published_layers()
         self.card = CARD
-        self.model = f"{CARD.name}/{grid}/{CARD.sha256[:12]}"
         learned = None
         if grid == "trusted":
             folder = stage_folder or SHIPPED
             self.card = read_card(folder / "card.json")
             learned = read_stage(verified_bytes(folder / "stage.npz", self.card.sha256))
-            self.model = f"{self.card.name}/{CARD.sha256[:12]}-{self.card.sha256[:12]}"
+        self.model = model_name(grid, self.card)
         content = _graph(layers, grid, learned)
         if alter is not None and (altered := alter(content)) != content:
             content = altered
@@ -91,6 +90,13 @@ class DlibResNet:
         ]
         grids, vectors = (np.concatenate(part) for part in zip(*blocks, strict=True))
         return Templates(grids.transpose(0, 2, 3, 1), vectors, self.model)
+
+
+def model_name(grid: Grid, card: WeightCard = CARD) -> str:
+    """The model of templates with this grid; ``card`` is that of the learned stage where there is one."""
+    if grid == "trusted":
+        return f"{card.name}/{CARD.sha256[:12]}-{card.sha256[:12]}"
+    return f"{CARD.name}/{grid}/{CARD.sha256[:12]}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,8 +47,9 @@ class FitSettings:
             raise InvalidArgument(
                 f"weighting {self.weighting!r} is unknown; one of {', '.join(get_args(WeightingName))}"
             )
-        if min(self.channels, self.steps, self.people) < 1 or self.others < 0:
-            raise InvalidArgument("channels, steps and people of a fit must be at least 1, others at least 0")
+        for name, least in (("channels", 1), ("steps", 1), ("people", 1), ("others", 0)):
+            if getattr(self, name) < least:
+                raise InvalidArgument(f"{name} of a fit must be at least {least}, got {getattr(self, name)}")
         if not 0 <= self.seed < 2**31:
             raise InvalidArgument(f"the seed of a fit must lie in 0 … 2³¹ − 1, got {self.seed}")
 

@@ -15,7 +15,7 @@ import torch
 
 from xcos.errors import InvalidArgument, InvalidConfig, MissingPackage
 from xcos.files import lock, write_atomically
-from xcos.models import CARD, HEAD, NETWORK, toml
+from xcos.models import CARD, HEAD, NETWORK, TRAINING_CONFIG, toml
 from xcos.training.build import Built, build
 from xcos.training.checkpoint import (
     Checkpoint,
@@ -35,7 +35,7 @@ from xcos.training.validation import held_out_error
 from xcos.version import __version__
 from xcos.weights import WeightCard
 
-CONFIG, LOG, CHECKPOINTS, LOCK, BOARD = "config.toml", "log.jsonl", "checkpoints", "run.lock", "tensorboard"
+LOG, CHECKPOINTS, LOCK, BOARD = "log.jsonl", "checkpoints", "run.lock", "tensorboard"
 # These keys do not change what is learned. Weights and photos may have moved; their hashes are compared.
 FREE = {
     "data.path",
@@ -109,11 +109,11 @@ def run_training(
             held = stack.enter_context(_opened(out / LOCK, "w"))
             lock(held, f"another training writes to {out}; wait for it or choose another --out")
             if not resume:
-                write_atomically(out / CONFIG, config.read_bytes())
+                write_atomically(out / TRAINING_CONFIG, config.read_bytes())
         built = build(described, ranks)
         start = _restore(built, out, ranks, listener) if resume else Position()
         if ranks.first:
-            write_atomically(out / CONFIG, config.read_bytes())
+            write_atomically(out / TRAINING_CONFIG, config.read_bytes())
         run = _Run(built, start, out, ranks, listener, stack)
         position = train(built.job, start, on_report=run.report, on_checkpoint=run.save)
         return run.finish(position) if ranks.first else None
@@ -215,13 +215,13 @@ def _open_folder(out: Path) -> None:
 
 def _require_begun(out: Path, config: TrainConfig) -> None:
     """Raises unless a training of this configuration was begun in the folder, whatever it came to."""
-    if not (out / CONFIG).is_file():
+    if not (out / TRAINING_CONFIG).is_file():
         raise InvalidArgument(
-            f"there is nothing to resume in {out}: it holds no {CONFIG} of a training; give the folder of the training "
-            "with --out, or begin one without --resume",
+            f"there is nothing to resume in {out}: it holds no {TRAINING_CONFIG} of a training; give the folder "
+            "of the training with --out, or begin one without --resume",
             path=str(out),
         )
-    _require_same_configuration(read_config(out / CONFIG).to_dict(), config, out)
+    _require_same_configuration(read_config(out / TRAINING_CONFIG).to_dict(), config, out)
 
 
 def _failed_before_its_first_step(out: Path) -> bool:
@@ -229,7 +229,7 @@ def _failed_before_its_first_step(out: Path) -> bool:
     names = {path.name for path in out.iterdir()}
     log = out / LOG
     unwritten = not log.exists() or (log.is_file() and log.stat().st_size == 0)
-    return {LOCK} <= names <= {CONFIG, LOCK, LOG, BOARD} and unwritten
+    return {LOCK} <= names <= {TRAINING_CONFIG, LOCK, LOG, BOARD} and unwritten
 
 
 def _opened(path: Path, mode: Literal["a", "w"]) -> TextIO:
@@ -277,8 +277,8 @@ def _require_same_configuration(begun: Mapping[str, object], config: TrainConfig
     if differing:
         told = ", ".join(f"{key} was {_shown(then, key)} and is {_shown(now, key)}" for key in differing)
         raise InvalidConfig(
-            f"the training in {out} has another configuration: {told}; resume it with its own (in its {CONFIG}), or "
-            "start anew in another folder, with network.weights from this one if you like",
+            f"the training in {out} has another configuration: {told}; resume it with its own (its {TRAINING_CONFIG}), "
+            "or start anew in another folder, with network.weights from this one if you like",
             path=str(out),
             keys=differing,
         )

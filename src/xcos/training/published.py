@@ -21,6 +21,7 @@ from torch import Tensor
 
 from xcos.errors import InvalidModel
 from xcos.training.head import make_head
+from xcos.training.misfit import below
 from xcos.training.networks.ir import UNITS, Ir
 
 WRAPPER = "module."  # of torch's DataParallel, in which many networks were saved
@@ -108,17 +109,13 @@ def _loaded(path: Path) -> dict[str, Tensor]:
 
 def _chosen(tensors: Tensors, teacher: bool, path: Path) -> dict[str, Tensor]:
     """Those of one network, and of the head that belongs to it; class centers (``head.``) are left out."""
-    teachers, backbone = _below(tensors, "backbone_target."), _below(tensors, "backbone.")
+    teachers, backbone = below(tensors, "backbone_target."), below(tensors, "backbone.")
     if teacher:
         if not teachers:
             raise InvalidModel(f"{path.name} has no teacher (backbone_target.…); leave away --teacher", path=str(path))
         return teachers
     attention = {name: each for name, each in tensors.items() if name.startswith("attention.")}
     return {**backbone, **attention} if backbone else dict(tensors)
-
-
-def _below(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
 
 
 def _layout(tensors: Tensors, path: Path) -> Layout:

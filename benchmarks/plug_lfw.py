@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 import lfw
@@ -43,7 +44,7 @@ from xcos.training.features import embed_people, list_photos
 from xcos.training.fit import FitSettings, Step, settings_for
 from xcos.training.people import split_people
 from xcos.training.plug import plug
-from xcos.types import CropTemplate, Reals
+from xcos.types import CropTemplate
 from xcos.weights import WeightCard
 
 ARCFACE_96 = CropTemplate("arcface_96x112", 96, 112, ARCFACE_112.points - (8, 0))

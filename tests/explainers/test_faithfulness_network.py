@@ -58,12 +58,14 @@ def test_cells_that_see_only_their_own_square_leak_nothing_and_have_all_their_en
     assert found.inside == pytest.approx(1)
     assert found.pairs == 2
     assert found.shares.shape == found.leaks.shape == (7, 7)
+    assert found.fields.reshape(49, 49) == pytest.approx(np.eye(49))
 
 
 def test_cells_that_see_the_whole_crop_leak_everything_and_have_their_share_of_the_area_inside() -> None:
     found = measure_locality(Cells(0.0), Uniform(), colored_pairs())
     assert found.leak == pytest.approx(1, abs=1e-6)
     assert found.inside == pytest.approx(1 / 49, abs=0.01)
+    assert found.fields.sum(axis=(1, 2)) == pytest.approx(1)
 
 
 def test_cells_that_see_half_of_each_lie_between() -> None:

@@ -130,7 +130,8 @@ def run_twin_bench(
 ) -> TwinResult:
     """The parts ranked and the inpainting game played by every explainer; what is done is kept in ``out/kept``.
 
-    ``on_method`` is called after each explainer. ``threshold`` is that of the matcher's decision, for the rule ``published``.
+    ``on_method`` is called after each explainer. ``threshold`` is that of the matcher's decision, for the rule
+    ``published``.
     """
     kept = Kept(out / "kept")
     scorer = Scorer(matcher, kept, streams)

@@ -131,6 +131,7 @@ def main() -> None:
     parser.add_argument("pairs", help="as xcos bench explainers --pairs")
     parser.add_argument("--pairs-limit", type=int, default=80)
     parser.add_argument("--fresh", action="store_true", help="pairs that a run without it does not use")
+    parser.add_argument("--only", nargs="*", help="these maps alone, by their names in the table")
     parser.add_argument("--out", type=Path, default=Path("own-map-variants"))
     parser.add_argument("--fill", default="black", choices=("black", "mean", "blur", "diffusion"))
     options = parser.parse_args()
@@ -150,6 +151,7 @@ def main() -> None:
         *(SeenVariant(matcher, formula, seen.fields) for formula in SPREAD),
         *(build_explainer(name, matcher) for name in BESIDE),
     ]
+    explainers = [each for each in explainers if options.only is None or each.name in options.only]
     fill = options.fill
     measures: list[Measure] = [Deletion(fill=fill), Deletion(fill=fill, ties="shuffle"), Insertion(fill=fill),
                                Insertion(fill=fill, ties="shuffle"), PatchLfw(), CellOcclusion()]  # fmt: skip

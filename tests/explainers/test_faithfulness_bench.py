@@ -244,6 +244,7 @@ def test_the_reports_hold_every_method_and_nothing_from_outside(result: BenchRes
 def test_a_figure_that_applies_to_nothing_has_no_number() -> None:
     found = unsupported("it applies to no pair", 0, "")
     assert interval_text(found) == "–"
+    assert interval_text(Estimate(-0.0001, -0.0123, 0.0004, 30, "")) == "0.000 [-0.012, 0.000]"
     assert estimate_dict(found) == {"value": None, "low": None, "high": None, "pairs": 0}
 
 

@@ -133,7 +133,12 @@ def interval_text(estimate: Estimate) -> str:
     """``0.512 [0.480, 0.551]``; a dash where the figure applies to no pair."""
     if not estimate.supported:
         return "–"
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return f"{digits(estimate.value)} [{digits(estimate.low)}, {digits(estimate.high)}]"
+
+
+def digits(value: float) -> str:
+    """Three after the point; 0 has no sign."""
+    return f"{round(value, 3) + 0.0:.3f}"
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -223,7 +228,7 @@ def bench_html(
         randomised=randomised,
         randomised_sentence=randomised_sentence,
         twin_sentence=twin_sentence,
-        interval=interval_text,
+        digits=digits,
         counts=counts_text,
         bar=partial(_bar, result),
     )

@@ -23,7 +23,7 @@ from xcos.errors import InvalidArgument, InvalidImport, StoreBusy, XcosError
 from xcos.files import replacing
 from xcos.gallery.codec import GridCodec, codec_of
 from xcos.gallery.records import pack_card, unpack_card
-from xcos.gallery.store import Enrolment, GalleryCard, NewSubject, Store, StoreChanged
+from xcos.gallery.store import Enrolment, GalleryCard, NewSubject, Store, StoreChanged, source_of
 from xcos.types import Template
 
 SCHEMA = "xcos.gallery/1"
@@ -84,11 +84,10 @@ def _write(store: Store, file: BinaryIO, on_subject: Advance) -> int:
 
 def _described(store: Store, place: int) -> dict[str, object]:
     columns = store.templates
-    source = columns["source"][place]
     return {
         "subject": store.subjects[int(columns["sid"][place])].id,
         "quality": float(columns["quality"][place]),
-        "source": source.tobytes().hex() if source.any() else "",
+        "source": source_of(columns["source"][place]),
     }
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from xcos.errors import IncompatibleTemplates, NoSuchSubject, PurposeMismatch
+from xcos.errors import IncompatibleTemplates, InvalidArgument, NoSuchSubject, PurposeMismatch
 from xcos.gallery.exchange import Advance, opened_export, write_export
-from xcos.gallery.search import Effort, Found, search
+from xcos.gallery.ranking import score_of
+from xcos.gallery.search import AT_ONCE, Effort, Found, Recall, measure_recall, search
 from xcos.gallery.sketch import Sketcher
 from xcos.gallery.sqlite_store import WAIT, SqliteStore
 from xcos.gallery.store import (
@@ -22,11 +23,13 @@ from xcos.gallery.store import (
     IntegrityReport,
     Layout,
     NewSubject,
+    Numbers,
     Store,
     Subject,
+    source_of,
 )
 from xcos.interfaces import Comparator
-from xcos.types import Template
+from xcos.types import Floats, Template
 
 
 class Gallery:
@@ -132,7 +135,7 @@ class Gallery:
                 Enrolment(
                     Template(grid, columns["vector"][place].copy(), self.card.layout.model),
                     float(columns["quality"][place]),
-                    columns["source"][place].tobytes().hex() if columns["source"][place].any() else "",
+                    source_of(columns["source"][place]),
                 )
                 for place, grid in zip(places.tolist(), self._store.grids(places), strict=True)
             ]
@@ -143,9 +146,9 @@ class Gallery:
             self._store.refresh()
             columns, known = self._store.templates, self._store.subjects
             found: dict[str, set[str]] = {}
-            for sid, source in zip(columns["sid"].tolist(), columns["source"], strict=True):
-                if source.any():
-                    found.setdefault(source.tobytes().hex(), set()).add(known[sid].id)
+            for sid, source in zip(columns["sid"].tolist(), map(source_of, columns["source"]), strict=True):
+                if source:
+                    found.setdefault(source, set()).add(known[sid].id)
             return found
 
     def search(
@@ -178,6 +181,46 @@ class Gallery:
                 now=time.time() if now is None else now,
                 effort=effort or self.effort,
             )
+
+    def recall(
+        self, comparator: Comparator, *, shortlist: int = 1000, searches: int = 200, top: int = 10, seed: int = 0
+    ) -> Recall:
+        """What a shortlist of this size misses here, with templates of this gallery as probes. Ranks all exactly, so
+        it takes as long as that many exact searches."""
+        with self._lock:
+            return measure_recall(
+                self._store,
+                self._sketches(),
+                comparator,
+                shortlist=shortlist,
+                searches=searches,
+                top=top,
+                seed=seed,
+                effort=self.effort,
+            )
+
+    def all_scores(
+        self, comparator: Comparator, *, most: int
+    ) -> tuple[list[str], list[str], Iterator[tuple[Numbers, Floats]]]:
+        """Subject and photo's SHA-256 of all templates, and their scores with one another, some rows at a time: their
+        places and (some, n). All grids are held; more templates than ``most`` are refused."""
+        score = score_of(comparator)
+        if score is None:
+            raise InvalidArgument(
+                f"{comparator.name} cannot compare all templates with all; use trust, norm or uniform"
+            )
+        with self._lock:
+            self._store.refresh()
+            if len(self._store.templates) > most:
+                raise InvalidArgument(f"{len(self._store.templates):,} templates are too many to compare all with all")
+            self._store.hold_grids()
+            columns, subjects = self._store.templates, self._store.subjects
+            names = [subjects[sid].id for sid in columns["sid"].tolist()]
+            sources = [source_of(each) for each in columns["source"]]
+            grids, lengths = columns["grid"].copy(), columns["length"].copy()
+        starts = range(0, len(grids), AT_ONCE)
+        blocks = (np.arange(start, min(start + AT_ONCE, len(grids))) for start in starts)
+        return names, sources, ((places, score(grids[places], grids, lengths).T) for places in blocks)
 
     def require_purpose(self, purpose: str) -> None:
         """Raises :class:`PurposeMismatch` unless this is what the gallery was made for."""

@@ -17,8 +17,9 @@ from xcos.compare import Uniform, vectors_as_grids
 from xcos.errors import InvalidArgument, StoreBusy
 from xcos.gallery.ranking import Score, lengths_of, rounding, score_of
 from xcos.gallery.sketch import Sketcher, differences
-from xcos.gallery.store import Numbers, Reading, StoreChanged
+from xcos.gallery.store import Numbers, Reading, StoreChanged, source_of
 from xcos.interfaces import Comparator
+from xcos.intervals import wilson
 from xcos.types import Comparison, Floats, Grids, Template, stack
 
 Method = Literal["exact", "shortlist"]
@@ -26,6 +27,9 @@ STREAMED = 1024  # grids in memory where not all are held
 MAPPED = 256  # pairs whose maps are made at once
 TRIES = 5
 NO_SCORE = -np.inf
+AT_ONCE = 32  # probes whose scores with all templates are in memory
+
+Truths = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def search(
     for _ in range(TRIES):
         store.refresh()
         try:
-            return _Search(store, sketcher, probes, comparator, top, where, now, effort).found()
+            return _Search(store, sketcher, probes, comparator, top, _allowed(store, where, now), effort).found()
         except StoreChanged:
             continue
     raise StoreBusy("other processes changed the gallery faster than it could be searched; try again")
@@ -99,9 +103,9 @@ class _Search:
         probes: Sequence[Template],
         comparator: Comparator | None,
         top: int,
-        where: Mapping[str, str],
-        now: float,
+        allowed: Truths,
         effort: Effort,
+        own: Numbers | None = None,
     ) -> None:
         self.store, self.sketcher, self.top, self.effort = store, sketcher, top, effort
         batch = stack(list(probes))
@@ -111,7 +115,7 @@ class _Search:
         self.probes: Grids = vectors_as_grids(batch.vectors) if self.by_vector else batch.grids
         self.score = score_of(self.comparator)
         self.columns, self.version = store.templates, store.templates.changes
-        self.allowed = _allowed(store, where, now)
+        self.allowed, self.own = allowed, own
 
     def found(self) -> list[Found]:
         places = np.flatnonzero(self.allowed)
@@ -120,18 +124,32 @@ class _Search:
             self.by_vector or self.effort.always_exact or len(self.columns) <= self.effort.exact_up_to
         )
         exact = exact or len(places) <= self.effort.shortlist
-        hits = self._exact(places) if exact else [self._shortlisted(number) for number in range(len(self.probes))]
         method: Method = "exact" if exact else "shortlist"
-        return [Found(tuple(each), len(places), subjects, method) for each in hits]
+        return [Found(tuple(each), len(places), subjects, method) for each in self.ranked(exact)]
 
-    def _exact(self, places: Numbers) -> list[list[Hit]]:
+    def ranked(self, exact: bool) -> list[list[Hit]]:
+        """Of all probes."""
+        numbers = range(len(self.probes))
+        return self._exact() if exact else [self._shortlisted(number) for number in numbers]
+
+    def _exact(self) -> list[list[Hit]]:
+        places = np.flatnonzero(self.allowed)
         if not len(places):
             return [[] for _ in self.probes]
         if self.score is None:
             return [self._hits(number, places) for number in range(len(self.probes))]
         ranked = self._all_scores(self.score)
-        ranked[~self.allowed] = NO_SCORE
+        for number, column in enumerate(ranked.T):
+            column[~self._allowed_to(number)] = NO_SCORE
         return [self._hits(number, self._listable(column)) for number, column in enumerate(ranked.T)]
+
+    def _allowed_to(self, number: int) -> Truths:
+        """(n,): templates that this probe may be compared with; its own one, where it came from here, is not."""
+        if self.own is None:
+            return self.allowed
+        allowed = self.allowed.copy()
+        allowed[self.own[number]] = False
+        return allowed
 
     def _all_scores(self, score: Score) -> Floats:
         """``(n, p)``."""
@@ -176,9 +194,11 @@ class _Search:
     def _shortlisted(self, number: int) -> list[Hit]:
         columns = self.columns
         far = differences(columns["sketch"], self.sketcher.sketch(self.probe_grids[number : number + 1])[0])
-        far[~self.allowed] = np.iinfo(far.dtype).max
-        places = np.argpartition(far, self.effort.shortlist - 1)[: self.effort.shortlist]
-        places = places[self.allowed[places]]
+        allowed = self._allowed_to(number)
+        far[~allowed] = np.iinfo(far.dtype).max
+        count = min(self.effort.shortlist, len(far))
+        places = np.argpartition(far, count - 1)[:count]
+        places = places[allowed[places]]
         if self.score is None:
             return self._hits(number, places)
         ranked = np.full(len(columns), NO_SCORE, np.float32)
@@ -204,21 +224,79 @@ class _Search:
 
     def _hit(self, place: int, comparison: Comparison) -> Hit:
         columns = self.columns
-        source = columns["source"][place]
         return Hit(
             subject=self.store.subjects[int(columns["sid"][place])].id,
-            source=source.tobytes().hex() if source.any() else "",
+            source=source_of(columns["source"][place]),
             quality=float(columns["quality"][place]),
             comparison=comparison,
         )
 
 
-def _allowed(store: Reading, where: Mapping[str, str], now: float) -> NDArray[np.bool_]:
+def _allowed(store: Reading, where: Mapping[str, str], now: float) -> Truths:
     """(n,): whether the template's subject has these tags and has not expired."""
     columns = store.templates
-    allowed: NDArray[np.bool_] = columns["expires"] > now
+    allowed: Truths = columns["expires"] > now
     if where:
         wanted = where.items()
         sids = [sid for sid, subject in store.subjects.items() if wanted <= dict(subject.tags).items()]
         allowed = allowed & np.isin(columns["sid"], sids)
     return allowed
+
+
+@dataclass(frozen=True)
+class Recall:
+    """What a shortlist misses, measured with templates of the gallery as probes, each without itself."""
+
+    searches: int
+    templates: int
+    shortlist: int
+    top: int
+    first: float
+    """Share of searches whose first candidate is that of exact ranking."""
+    first_low: float
+    """Wilson's 95 % interval, as if searches did not depend on one another."""
+    first_high: float
+    listed: float
+    """Share of the ``top`` candidates of exact ranking that are listed."""
+
+
+def measure_recall(
+    store: Reading,
+    sketcher: Sketcher,
+    comparator: Comparator,
+    *,
+    shortlist: int,
+    searches: int,
+    top: int,
+    seed: int,
+    effort: Effort,
+) -> Recall:
+    """Recall of the shortlist for ``searches`` of the gallery's templates, chosen by chance, against exact ranking."""
+    if score_of(comparator) is None:
+        raise InvalidArgument(
+            f"{comparator.name} ranks no gallery exactly, so there is nothing to hold a shortlist against"
+        )
+    store.refresh()
+    templates = len(store.templates)
+    if templates < 2 or searches < 1:
+        raise InvalidArgument(f"recall needs two templates and one search or more, got {templates} and {searches}")
+    chosen = np.random.default_rng(seed).permutation(templates)[:searches]
+    everybody = np.ones(templates, bool)
+    exact, short = Effort(effort.exact_up_to, 1, always_exact=True), Effort(0, shortlist)
+    same, listed, possible = 0, 0, 0
+    for start in range(0, len(chosen), AT_ONCE):
+        own = chosen[start : start + AT_ONCE]
+        vectors = store.templates["vector"][own]
+        probes = [Template(grid, vector, "") for grid, vector in zip(store.grids(own), vectors, strict=True)]
+        truth, found = (
+            _Search(store, sketcher, probes, comparator, top, everybody, each, own).ranked(each is exact)
+            for each in (exact, short)
+        )
+        for right, some in zip(truth, found, strict=True):
+            names = [hit.subject for hit in right]
+            mine = [hit.subject for hit in some]
+            same += names[:1] == mine[:1]
+            listed += len(set(names) & set(mine))
+            possible += len(names)
+    low, high = wilson(same / len(chosen), len(chosen))
+    return Recall(len(chosen), templates, shortlist, top, same / len(chosen), low, high, listed / possible)

@@ -56,6 +56,7 @@ from xcos.gallery.store import (
     Numbers,
     StoreChanged,
     Subject,
+    source_of,
 )
 from xcos.types import Floats
 
@@ -385,7 +386,7 @@ class SqliteStore:
 
     def _sources(self, sid: int) -> set[str]:
         mine = self._templates["source"][self._templates["sid"] == sid]
-        return {source.tobytes().hex() for source in mine if source.any()}
+        return {source_of(source) for source in mine} - {""}
 
     def _put(self, kind: int, free: set[int], record: bytes) -> int:
         """Number of the record, a free one or a new one at the end."""

@@ -126,6 +126,11 @@ class Enrolment:
             raise InvalidArgument(f"source must be 64 hexadecimal digits of a SHA-256, got {self.source!r}")
 
 
+def source_of(kept: NDArray[np.uint8]) -> str:
+    """The 64 digits of a hash as it is kept; empty for 32 zeros."""
+    return kept.tobytes().hex() if kept.any() else ""
+
+
 @dataclass(frozen=True, eq=False)
 class NewSubject:
     """One person's templates to be enrolled together."""

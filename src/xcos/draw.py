@@ -27,7 +27,7 @@ from xcos.canvas import (
     readable_on,
     sequential,
 )
-from xcos.types import Maps, Pixels, Reals, Sample
+from xcos.types import Comparison, Maps, Pixels, Reals, Sample
 
 if TYPE_CHECKING:
     from xcos.verification import Verification
@@ -53,22 +53,59 @@ def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
     cells = comparison.similarity.shape
     _crop(canvas, across[0], top, "Probe", result.probe, cells)
     _crop(canvas, across[1], top, "Reference", result.reference, cells)
+    _maps(canvas, across[2:], top, comparison, threshold)
+    _score_scale(canvas, result, top + PANEL + 94)
+    _footer(canvas, result)
+    return canvas.pixels()
+
+
+def candidate_picture(
+    probe: Sample,
+    comparison: Comparison,
+    *,
+    title: str,
+    subtitle: str,
+    threshold: float | None,
+    difference: Maps | None = None,
+    scale: float = 2.0,
+) -> Pixels:
+    """The probe's crop and the maps of its comparison with a candidate, whose photo nobody has.
+
+    ``difference`` is how much more each cell adds for this candidate than for another; it adds up to the difference of
+    the scores. Without a ``threshold`` colours change at a similarity of 0. (H, W, 3) RGB.
+    """
+    canvas = Canvas(WIDTH, 370, scale)
+    canvas.text(MARGIN, 38, _fitted(canvas, title, size=19), 19)
+    canvas.text(MARGIN, 60, _fitted(canvas, subtitle), 13, SOFT)
+    across = [MARGIN + index * (PANEL + GAP) for index in range(5)]
+    _crop(canvas, across[0], 106, "Probe", probe, comparison.similarity.shape)
+    _maps(canvas, across[1:4], 106, comparison, threshold)
+    if difference is not None:
+        most = float(np.abs(difference).max()) or 1e-9
+        ticks = ((-most, f"{-most:.3f}"), (0.0, "0"), (most, f"{most:.3f}"))
+        words = f"Ahead of the next: {difference.sum():+.4f}"
+        _map(canvas, across[4], 106, words, difference, diverging(-most, 0.0, most), ticks)
+    return canvas.pixels()
+
+
+def _maps(canvas: Canvas, across: Sequence[float], top: float, comparison: Comparison, threshold: float | None) -> None:
+    """Similarity, attention and contribution, each with a colour bar."""
     # What the threshold asks of each cell's similarity, so that colours change where a cell's support does.
-    threshold /= float(comparison.attention.sum()) or 1.0
-    low = min(-1 + 2 * threshold, float(comparison.similarity.min()))
+    middle = 0.0 if threshold is None else threshold / (float(comparison.attention.sum()) or 1.0)
+    low = min(-1 + 2 * middle, float(comparison.similarity.min()))
     _map(
         canvas,
-        across[2],
+        across[0],
         top,
         "Similarity of each cell",
         comparison.similarity,
-        diverging(low, threshold, 1.0),
-        ((low, f"{low:.2f}"), (threshold, f"{threshold:.2f} threshold"), (1.0, "1")),
+        diverging(low, middle, 1.0),
+        ((low, f"{low:.2f}"), (middle, "0" if threshold is None else f"{middle:.2f} threshold"), (1.0, "1")),
     )
     most = float(comparison.attention.max())
     _map(
         canvas,
-        across[3],
+        across[1],
         top,
         "Attention: weight of each cell",
         comparison.attention,
@@ -78,16 +115,13 @@ def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
     least, most = min(0.0, float(comparison.contribution.min())), max(0.0, float(comparison.contribution.max()))
     _map(
         canvas,
-        across[4],
+        across[2],
         top,
-        f"Contribution: sums to {result.score:.4f}",
+        f"Contribution: sums to {comparison.score:.4f}",
         comparison.contribution,
         sequential(GREENS, least, most),
         ((least, f"{least:.3f}" if least else "0"), (most, f"{most:.3f}")),
     )
-    _score_scale(canvas, result, top + PANEL + 94)
-    _footer(canvas, result)
-    return canvas.pixels()
 
 
 def _headline(canvas: Canvas, result: Verification) -> None:
@@ -119,9 +153,9 @@ def _doubts(canvas: Canvas, result: Verification) -> list[str]:
     return lines
 
 
-def _fitted(canvas: Canvas, words: str, end: str = "") -> str:
+def _fitted(canvas: Canvas, words: str, end: str = "", size: float = 13) -> str:
     """``words`` and ``end`` in one line; where they are too long, ``words`` are cut."""
-    while canvas.text_width(words + end, 13) > WIDTH - 2 * MARGIN:
+    while canvas.text_width(words + end, size) > WIDTH - 2 * MARGIN:
         words = words[:-5].rstrip() + " …"
     return words + end
 

@@ -31,7 +31,7 @@ class AuditLog:
     def append(self, action: str, facts: Mapping[str, object], *, operator: str = "") -> None:
         """Adds a line and waits until it is on the disk; ``operator`` is the user of this process unless given."""
         try:
-            with self.path.open("a+b") as file:
+            with open(self.path, "a+b", opener=_private) as file:  # Path.open takes no opener
                 self._lock(file.fileno())
                 file.seek(0)
                 lines = file.read().split(b"\n")
@@ -91,6 +91,10 @@ def _hash(lines: list[bytes], whole: bool) -> str:
     """Of the last line there is."""
     done = lines[:-1] if whole else lines
     return hashlib.sha256(done[-1]).hexdigest() if done else START
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _user() -> str:

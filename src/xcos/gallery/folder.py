@@ -69,22 +69,22 @@ def enrol_folder(
     extractor: Extractor,
     folder: str | Path,
     *,
-    on_known: Callable[[int], None] = lambda _: None,
+    on_todo: Callable[[int], None] = lambda _: None,
     on_photo: Callable[[], None] = lambda: None,
 ) -> Enrolled:
     """Enrols every photo in ``folder/SUBJECT/``; the folders' names are the subjects' ids.
 
     A photo that cannot be used is a failure with its code. Photos are known by the hash of their bytes, so a run that
-    was stopped goes on, and a second one enrols nothing. ``on_known`` is told once how many need no work, ``on_photo``
-    is called for each of the others, by several threads.
+    was stopped goes on, and a second one enrols nothing. ``on_todo`` is told once how many are to be embedded,
+    ``on_photo`` is called for each of them, by several threads.
     """
     photos, failures = _read(Path(folder))
     known_sources = gallery.sources()
-    known = [photo for photo in photos if photo.subject in known_sources.get(photo.sha256, ())]
     wanted, conflicts = _without_conflicts(photos, known_sources)
     failures += conflicts
     todo = [photo for photo in wanted if photo.subject not in known_sources.get(photo.sha256, ())]
-    on_known(len(photos) - len(todo))
+    known = len(wanted) - len(todo)
+    on_todo(len(todo))
     enrolled = 0
     for start in range(0, len(todo), AT_ONCE):
         some = todo[start : start + AT_ONCE]
@@ -99,7 +99,7 @@ def enrol_folder(
     subjects = sorted({photo.subject for photo in photos} | {failure.subject for failure in failures})
     return Enrolled(
         photos=len(photos) + sum(failure.code == "unreadable_source" for failure in failures),
-        known=len(known),
+        known=known,
         enrolled=enrolled,
         failures=tuple(failures),
         subjects=len(subjects),

@@ -73,14 +73,25 @@ class Disk(apsw.VFS):
         self.calls = 0
         self.fail_at, self.failing = 0, 0
         self.cut_at = 0
-        self.dead = False
+        self.dead = self.off = False
+        self.connections: list[ApswConnection] = []
         self.unsynced: dict[str, list[Undo]] = {}
         super().__init__(name, self.base)
 
     def connect(self, path: Path) -> ApswConnection:
-        return ApswConnection(path, self.name)
+        self.connections.append(ApswConnection(path, self.name))
+        return self.connections[-1]
+
+    def end(self) -> None:
+        """Ends all connections, as the end of their process would: nothing is written any more. SQLite shares the map
+        of the log between the connections of a process, so that one left behind would be met by the next."""
+        self.off = True
+        for connection in self.connections:
+            connection.close()
 
     def call(self, error: Callable[[], Exception]) -> None:
+        if self.off:
+            return
         self.calls += 1
         self.dead = self.dead or self.calls == self.cut_at
         if self.dead or self.fail_at <= self.calls < self.fail_at + self.failing:
@@ -92,8 +103,9 @@ class Disk(apsw.VFS):
 
     def xDelete(self, name: str, syncdir: bool) -> None:
         self.call(apsw.IOError)
-        super().xDelete(name, syncdir)
-        self.unsynced.pop(name, None)
+        if not self.off:
+            super().xDelete(name, syncdir)
+            self.unsynced.pop(name, None)
 
     def lose_unsynced(self, random: np.random.Generator) -> None:
         """Undoes some of what was not synced, as a disk does that wrote in any order."""
@@ -124,18 +136,21 @@ class File(apsw.VFSFile):
 
     def xWrite(self, data: bytes, offset: int) -> None:
         self._disk.call(apsw.FullError)
-        self._remember(offset, len(data))
-        super().xWrite(data, offset)
+        if not self._disk.off:
+            self._remember(offset, len(data))
+            super().xWrite(data, offset)
 
     def xTruncate(self, size: int) -> None:
         self._disk.call(apsw.IOError)
-        self._remember(size, max(0, self.xFileSize() - size))
-        super().xTruncate(size)
+        if not self._disk.off:
+            self._remember(size, max(0, self.xFileSize() - size))
+            super().xTruncate(size)
 
     def xSync(self, flags: int) -> None:
         self._disk.call(apsw.IOError)
-        super().xSync(flags)
-        self._disk.unsynced.pop(self._name, None)
+        if not self._disk.off:
+            super().xSync(flags)
+            self._disk.unsynced.pop(self._name, None)
 
     def _remember(self, offset: int, length: int) -> None:
         path = Path(self._name)

@@ -150,8 +150,8 @@ def one_life(folder: Path, number: int, random: np.random.Generator) -> int:
         certain = state(gallery)
     disk.cut_at = int(random.integers(1, 260))
     unsure: list[State] = []
-    acknowledged = 0
-    with contextlib.suppress(XcosError):
+    acknowledged, told = 0, ""
+    try:
         gallery = Gallery(SqliteStore(path, connect=disk.connect))
         for at in range(900):
             key = 1000 * number + at
@@ -168,9 +168,10 @@ def one_life(folder: Path, number: int, random: np.random.Generator) -> int:
                 gallery.enrol(name, [enrolment(key)], add=act == "add")
             certain, unsure = new, []
             acknowledged += 1
-    assert disk.dead, "the power did not go"
-    with contextlib.suppress(XcosError):
-        gallery.close()
+    except XcosError as error:
+        told = f"{error.code}: {error.message}"
+    assert disk.dead, f"the power did not go: {told}"
+    disk.end()
     disk.lose_unsynced(random)
     path.with_name("g.db-shm").unlink(missing_ok=True)
     with Gallery.open(path) as gallery:

@@ -14,6 +14,7 @@ import pytest
 from fakes import AngleEmbedder, FixedDetector, calibration, face, pixels, save_photo
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import det_curve
 
 from xcos.compare import Uniform
 from xcos.errors import InvalidArgument
@@ -506,6 +507,38 @@ def test_a_model_without_a_grid_is_shown_by_its_faces_alone(full: Evaluation) ->
 
 
 # Charts and summary
+
+
+def test_the_page_shows_the_det_curve_of_the_scores(full: Evaluation) -> None:
+    # Two labels of each axis say where rates lie; every point drawn is one of scikit-learn's curve, from end to end.
+    page = report_html(full, full.to_dict())
+    chart = re.findall(r'<svg class="chart".*?</svg>', page, re.DOTALL)[0]
+    across, up = (
+        {label: float(at) for at, label in re.findall(pattern, chart)}
+        for pattern in (
+            r'<text x="([\d.]+)" y="[\d.]+" text-anchor="middle" class="tick">(1e-1|1)<',
+            r'<text x="[\d.]+" y="([\d.]+)" text-anchor="end" class="tick">(1e-1|1)<',
+        )
+    )
+    curves = re.findall(r'<polyline points="([^"]+)" class="(c\d)"', chart)
+    assert len(curves) == len(full.scored)
+    for (drawn, color), scored in zip(curves, full.scored, strict=True):
+        assert re.search(rf"\.{color} {{ stroke: var", page)
+        found = np.array([[float(number) for number in point.split(",")] for point in drawn.split()])
+        scores = np.maximum(scored.scores.scores, -9.0)  # of failures, which match at no threshold
+        fmr, fnmr, thresholds = det_curve(scored.scores.mated, scores)
+        rates = np.stack([fmr, fnmr])[:, thresholds > -9]
+        rates = np.append(rates, [[0.0], [1.0]], axis=1)  # where none match, which scikit-learn leaves out
+        least = 0.5 / np.array([(~scored.scores.mated).sum(), scored.scores.mated.sum()])
+        wanted = np.log10(np.maximum(rates, least[:, None])).T
+        for axis, (labels, shift) in enumerate(((across, 0.0), (up, 4.0))):
+            one = labels["1"] - shift
+            found[:, axis] = (found[:, axis] - one) / (labels["1"] - labels["1e-1"])
+        distances = np.abs(found[:, None] - wanted[None]).max(axis=2)
+        assert distances.min(axis=1).max() < 2e-3  # a tenth of a pixel
+        assert len(found) > 20
+        np.testing.assert_allclose(found.min(axis=0), wanted.min(axis=0), atol=2e-3)
+        np.testing.assert_allclose(found.max(axis=0), wanted.max(axis=0), atol=2e-3)
 
 
 def test_a_chart_drops_no_matcher_and_needs_no_colour() -> None:

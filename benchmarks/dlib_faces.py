@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from rich.progress import Progress
@@ -23,16 +24,21 @@ from xcos import alignment, faces, images, occluders
 from xcos.alignment import DLIB_150
 from xcos.detectors import Mtcnn, boxes, mtcnn
 from xcos.embedders import DlibResNet
+from xcos.embedders.dlib_resnet import SHIPPED, published_layers
+from xcos.embedders.trusted_stage import FLOOR, read_stage
 from xcos.errors import InputRefused
 from xcos.extractor import Extractor
 from xcos.files import write_atomically
 from xcos.images import read_image
 from xcos.occluders import OCCLUDERS, Covered
+from xcos.training.networks import trusted_stage
+from xcos.training.networks.trusted_stage import TrustedStage
 from xcos.training.stage_fit import Views
 from xcos.types import Crops, Floats, Grids, Pixels
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
+BLOCK = 256
 VIEWS = 8
 CALIBRATION_SHARE = 0.2
 TESTED = ("mask", "sunglasses", "squares", "blob")
@@ -61,6 +67,10 @@ def hash_of_photos(folder: Path, photos: list[str]) -> str:
 def hash_of_code(*parts: object) -> str:
     """Of the source of modules and functions."""
     return hashlib.sha256("".join(inspect.getsource(part) for part in parts).encode()).hexdigest()  # type: ignore[arg-type]
+
+
+def hash_of_files(*paths: Path) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 LOCATING: tuple[ModuleType, ...] = (alignment, faces, images, boxes, mtcnn)
@@ -152,6 +162,34 @@ def all_views(found: Located) -> Views:
             pass
         np.save(paths[2], vectors)
     return Views(np.load(paths[0], mmap_mode="r"), np.load(paths[1], mmap_mode="r"), np.load(paths[2]), found.people)
+
+
+def trusted_views(views: Views, folder: Path) -> tuple[NDArray[np.float16], Path]:
+    """(views, n, 7, 7, 128): the views through the shipped stage; and the folder they are kept in."""
+    content = (SHIPPED / "stage.npz").read_bytes()
+    recipe: dict[str, object] = {
+        "stage": DlibResNet(grid="trusted").model,
+        "code": hash_of_code(trusted_stage, trusted_views),
+    }
+    keep = kept_folder(folder, "trusted", recipe)
+    path, done = keep / "grids.npy", keep / "done"
+    if not done.exists():
+        stage = TrustedStage(published_layers(), np.zeros((7, 7, 256), np.float32), np.zeros(128, np.float32)).eval()
+        stage.load(read_stage(content))
+        count, n = views.fourth.shape[:2]
+        grids = open_memmap(path, "w+", np.float16, (count, n, 7, 7, 128))
+        for view in range(count):
+            for start in range(0, n, BLOCK):
+                fourth = torch.from_numpy(np.array(views.fourth[view, start : start + BLOCK], np.float32))
+                with torch.inference_mode():
+                    staged = stage(fourth.permute(0, 3, 1, 2))
+                    visible = torch.sigmoid(-staged.covered)[:, None]
+                    features = staged.features * (visible**2 + FLOOR)
+                grids[view, start : start + BLOCK] = features.permute(0, 2, 3, 1).numpy()
+        grids.flush()
+        done.touch()
+    opened: NDArray[np.float16] = np.load(path, mmap_mode="r")
+    return opened, keep
 
 
 def one_view(crop: Pixels, view: int, row: int) -> tuple[Pixels, Covered]:

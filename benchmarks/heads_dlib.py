@@ -17,7 +17,6 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
 
 import argparse
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
@@ -39,22 +37,24 @@ from dlib_faces import (
     embedded,
     for_calibration,
     hash_of_code,
+    hash_of_files,
     kept_folder,
     located,
     train_people,
+    trusted_views,
     views_folder,
 )
 from xcos.comparators import LearnedHead
 from xcos.compare import NormWeighted, TrustWeighted, Uniform, vectors_as_grids
 from xcos.embedders import DlibResNet
-from xcos.embedders.dlib_resnet import SHIPPED, Grid, published_layers
-from xcos.embedders.trusted_stage import FLOOR, read_stage
+from xcos.embedders.dlib_resnet import Grid
+from xcos.files import write_atomically
 from xcos.interfaces import Comparator
+from xcos.training import fit
+from xcos.training import head as head_modules
 from xcos.training.export import export_head
 from xcos.training.fit import Step, fit_given_head, settings_for
 from xcos.training.head import Concat, Fixed, XcosHead, correlation_weights, make_head
-from xcos.training.networks import trusted_stage
-from xcos.training.networks.trusted_stage import TrustedStage
 from xcos.training.stage_fit import CLEAR_VIEWS, Views
 from xcos.types import Floats, Grids, Maps
 
@@ -79,13 +79,15 @@ def main() -> None:
     photos = [photo for photo in train_people(options.lfw) if not for_calibration(lfw.person(photo))]
     faces = located(options.lfw, photos, options.work, "fit")
     views = all_views(faces)
-    grids = views.fourth if options.grid == "fourth" else trusted_views(views, views_folder(faces))
+    folder = views_folder(faces)
+    grids = views.fourth
+    if options.grid == "trusted":
+        grids, folder = trusted_views(views, folder)
     tested = Tested.of(embedder, options.lfw, options.work)
     rows = [plain_row(each, tested) for each in plain(options.grid)]
     print(f"fitting on {grids.shape[1]} photos of {views.labels.max() + 1} people, {options.steps} steps", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        for name, head in fitted_heads(grids, views, options.steps):
-            rows.append(learned_row(name, head, tested, Path(folder) / f"{name}.onnx"))
+    heads = kept_heads(grids, views, options.steps, folder)
+    rows += [learned_row(name, LearnedHead(path), tested) for name, path in heads.items()]
     print_tables(rows, tested)
 
 
@@ -93,34 +95,6 @@ def plain(grid: Grid) -> list[TrustWeighted | NormWeighted | Uniform]:
     """What needs no head; the trust of the shipped grid is in its lengths, and only there."""
     weightings: list[TrustWeighted | NormWeighted | Uniform] = [NormWeighted(), Uniform()]
     return [TrustWeighted(), *weightings] if grid == "trusted" else weightings
-
-
-def trusted_views(views: Views, folder: Path) -> NDArray[np.float16]:
-    """(views, n, 7, 7, 128): the views through the shipped stage."""
-    content = (SHIPPED / "stage.npz").read_bytes()
-    recipe: dict[str, object] = {
-        "stage": DlibResNet(grid="trusted").model,
-        "code": hash_of_code(trusted_stage, trusted_views),
-    }
-    keep = kept_folder(folder, "trusted", recipe)
-    path, done = keep / "grids.npy", keep / "done"
-    if not done.exists():
-        stage = TrustedStage(published_layers(), np.zeros((7, 7, 256), np.float32), np.zeros(128, np.float32)).eval()
-        stage.load(read_stage(content))
-        count, n = views.fourth.shape[:2]
-        grids = open_memmap(path, "w+", np.float16, (count, n, 7, 7, 128))
-        for view in range(count):
-            for start in range(0, n, BLOCK):
-                fourth = torch.from_numpy(np.array(views.fourth[view, start : start + BLOCK], np.float32))
-                with torch.inference_mode():
-                    staged = stage(fourth.permute(0, 3, 1, 2))
-                    visible = torch.sigmoid(-staged.covered)[:, None]
-                    features = staged.features * (visible**2 + FLOOR)
-                grids[view, start : start + BLOCK] = features.permute(0, 2, 3, 1).numpy()
-        grids.flush()
-        done.touch()
-    opened: NDArray[np.float16] = np.load(path, mmap_mode="r")
-    return opened
 
 
 class DrawnViews:
@@ -139,26 +113,42 @@ class DrawnViews:
         return picked.astype(np.float32)
 
 
-def fitted_heads(grids: NDArray[np.float16], views: Views, steps: int) -> list[tuple[str, XcosHead]]:
-    heads: list[tuple[str, XcosHead]] = []
+def kept_heads(grids: NDArray[np.float16], views: Views, steps: int, folder: Path) -> dict[str, Path]:
+    """``head.onnx`` files by name; fitted where ``folder`` has none of the same features, settings and code."""
+    recipe: dict[str, object] = {
+        "steps": steps,
+        "channels": CHANNELS,
+        "learned": LEARNED,
+        "correlated": CORRELATED,
+        "code": hash_of_code(fit, DrawnViews, fit_one, with_fixed_weights),
+        "head": hash_of_files(*sorted(Path(head_modules.__path__[0]).glob("*.py"))),
+    }
+    keep = kept_folder(folder, "heads", recipe)
     for name in LEARNED:
-        weighting = "symmetric" if name == "concat" else name
-        settings = settings_for(weighting, channels=CHANNELS, steps=steps, seed=0)  # type: ignore[arg-type]
-        torch.manual_seed(0)
-        head = (
-            XcosHead(grids.shape[-1], Concat(CHANNELS), channels=CHANNELS)
-            if name == "concat"
-            else make_head(settings.weighting, grids.shape[-1], channels=CHANNELS)
-        )
-        last: list[Step] = []
-        started = time.perf_counter()
-        fit_given_head(head, DrawnViews(grids), views.vectors, views.labels, settings, last.append)
-        missed = np.mean([step.teacher for step in last[-50:]])
-        print(f"{name}: {time.perf_counter() - started:.0f} s, off the teacher by {missed:.4f} in the end", flush=True)
-        heads.append((name, head))
-        if name == "uniform":
-            heads.append(("fixed", with_fixed_weights(head, grids[0], views)))
-    return heads
+        if not (keep / f"{name}.onnx").exists():
+            learned = fit_one(name, grids, views, steps)
+            if name == "uniform":
+                fixed = with_fixed_weights(learned, grids[0], views)
+                write_atomically(keep / "fixed.onnx", export_head(fixed, SIDE, SIDE))
+            write_atomically(keep / f"{name}.onnx", export_head(learned, SIDE, SIDE))
+    return {name: keep / f"{name}.onnx" for name in ("uniform", "fixed", *LEARNED[1:])}
+
+
+def fit_one(name: str, grids: NDArray[np.float16], views: Views, steps: int) -> XcosHead:
+    weighting = "symmetric" if name == "concat" else name
+    settings = settings_for(weighting, channels=CHANNELS, steps=steps, seed=0)  # type: ignore[arg-type]
+    torch.manual_seed(0)
+    made = (
+        XcosHead(grids.shape[-1], Concat(CHANNELS), channels=CHANNELS)
+        if name == "concat"
+        else make_head(settings.weighting, grids.shape[-1], channels=CHANNELS)
+    )
+    done: list[Step] = []
+    started = time.process_time()
+    fit_given_head(made, DrawnViews(grids), views.vectors, views.labels, settings, done.append)
+    missed, seconds = np.mean([step.teacher for step in done[-50:]]), time.process_time() - started
+    print(f"{name}: fitted in {seconds:.0f} s of one core, off the teacher by {missed:.4f} in the end", flush=True)
+    return made
 
 
 @torch.inference_mode()
@@ -225,15 +215,18 @@ class Row:
 
 
 def plain_row(weighting: TrustWeighted | NormWeighted | Uniform, tested: Tested) -> Row:
-    faces = np.resize(tested.photos, (TIMED_FACES, *tested.photos.shape[1:]))
-    return row(f"{weighting.name}", weighting, tested, lambda: weighting.score_all(faces, faces))
+    one, other = (crowd(tested) for _ in range(2))
+    return row(weighting.name, weighting, tested, lambda: weighting.score_all(one, other))
 
 
-def learned_row(name: str, head: XcosHead, tested: Tested, path: Path) -> Row:
-    path.write_bytes(export_head(head, SIDE, SIDE))
-    learned = LearnedHead(path)
-    faces = learned.encode(np.resize(tested.photos, (TIMED_FACES, *tested.photos.shape[1:])))
-    return row(f"head, {name}", learned, tested, lambda: learned.score_all(faces, faces))
+def learned_row(name: str, learned: LearnedHead, tested: Tested) -> Row:
+    one, other = (learned.encode(crowd(tested)) for _ in range(2))
+    return row(f"head, {name}", learned, tested, lambda: learned.score_all(one, other))
+
+
+def crowd(tested: Tested) -> Grids:
+    """In memory of its own: the product of an array with itself would cost half."""
+    return np.resize(tested.photos, (TIMED_FACES, *tested.photos.shape[1:]))
 
 
 def row(name: str, comparator: Comparator, tested: Tested, all_pairs: Callable[[], object]) -> Row:

@@ -7,7 +7,8 @@ fitted on (half of a batch covered); reported on ``pairsDevTest.txt``, other peo
 pair covered. ``trusted`` is the grid of the shipped model, 7 × 7 × 128, ``fourth`` the one below it, with 256 channels.
 ``uniform``, ``norm`` and ``trust`` weigh the grid as it is; the heads project it to 32 numbers per cell first.
 ``fixed`` is 'corr' of the xCos paper: the features of the uniform head, each cell weighed by the correlation of its
-cosine with the published vector's over pairs of the fitted people. Prints Markdown: differences are to the first line.
+cosine with the published vector's over pairs of the fitted people. Prints Markdown: differences are to the first line,
+the shipped model, whatever the grid.
 """
 
 from __future__ import annotations
@@ -47,10 +48,9 @@ from dlib_faces import (
 from xcos.comparators import LearnedHead
 from xcos.compare import NormWeighted, TrustWeighted, Uniform, vectors_as_grids
 from xcos.embedders import DlibResNet
-from xcos.embedders.dlib_resnet import Grid
 from xcos.files import write_atomically
 from xcos.interfaces import Comparator
-from xcos.training import fit
+from xcos.training import all_pairs, fit
 from xcos.training import head as head_modules
 from xcos.training.export import export_head
 from xcos.training.fit import Step, fit_given_head, settings_for
@@ -84,17 +84,13 @@ def main() -> None:
     if options.grid == "trusted":
         grids, folder = trusted_views(views, folder)
     tested = Tested.of(embedder, options.lfw, options.work)
-    rows = [plain_row(each, tested) for each in plain(options.grid)]
+    shipped = tested if options.grid == "trusted" else Tested.of(DlibResNet(grid="trusted"), options.lfw, options.work)
+    rows = [plain_row(TrustWeighted(), shipped, "shipped: trust")]
+    rows += [plain_row(each, tested) for each in (NormWeighted(), Uniform())]
     print(f"fitting on {grids.shape[1]} photos of {views.labels.max() + 1} people, {options.steps} steps", flush=True)
     heads = kept_heads(grids, views, options.steps, folder)
     rows += [learned_row(name, LearnedHead(path), tested) for name, path in heads.items()]
     print_tables(rows, tested)
-
-
-def plain(grid: Grid) -> list[TrustWeighted | NormWeighted | Uniform]:
-    """What needs no head; the trust of the shipped grid is in its lengths, and only there."""
-    weightings: list[TrustWeighted | NormWeighted | Uniform] = [NormWeighted(), Uniform()]
-    return [TrustWeighted(), *weightings] if grid == "trusted" else weightings
 
 
 class DrawnViews:
@@ -120,7 +116,7 @@ def kept_heads(grids: NDArray[np.float16], views: Views, steps: int, folder: Pat
         "channels": CHANNELS,
         "learned": LEARNED,
         "correlated": CORRELATED,
-        "code": hash_of_code(fit, DrawnViews, fit_one, with_fixed_weights),
+        "code": hash_of_code(fit, all_pairs, DrawnViews, fit_one, with_fixed_weights),
         "head": hash_of_files(*sorted(Path(head_modules.__path__[0]).glob("*.py"))),
     }
     keep = kept_folder(folder, "heads", recipe)
@@ -214,9 +210,9 @@ class Row:
     """Pairs a second of one thread, all pairs of encoded faces."""
 
 
-def plain_row(weighting: TrustWeighted | NormWeighted | Uniform, tested: Tested) -> Row:
+def plain_row(weighting: TrustWeighted | NormWeighted | Uniform, tested: Tested, name: str = "") -> Row:
     one, other = (crowd(tested) for _ in range(2))
-    return row(weighting.name, weighting, tested, lambda: weighting.score_all(one, other))
+    return row(name or weighting.name, weighting, tested, lambda: weighting.score_all(one, other))
 
 
 def learned_row(name: str, learned: LearnedHead, tested: Tested) -> Row:

@@ -73,7 +73,7 @@ def main() -> None:
     if options.report_only:
         note = json.loads((options.out / "figures.json").read_text("utf-8"))
         return write_figures(
-            options.out, note | {"figures": report(DlibResNet(grid="trusted", stage=options.out), options)}
+            options.out, note | {"figures": report(DlibResNet(grid="trusted", stage_folder=options.out), options)}
         )
     people = train_people(options.lfw)
     fit_photos = [photo for photo in people if not for_calibration(lfw.person(photo))]
@@ -107,7 +107,7 @@ def write_stage(folder: Path, content: bytes, *, source: str, data: str) -> Dlib
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "stage.npz", content)
     write_atomically(folder / "card.json", (json.dumps(card.to_dict(), indent=1) + "\n").encode())
-    return DlibResNet(grid="trusted", stage=folder)
+    return DlibResNet(grid="trusted", stage_folder=folder)
 
 
 def report_shares(views: Views, settings: StageSettings, options: argparse.Namespace) -> None:

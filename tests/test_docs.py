@@ -45,6 +45,12 @@ def desk(tmp_path: Path, calibrated: Path, monkeypatch: pytest.MonkeyPatch) -> P
     shutil.copy(DATA / "examples" / "0_smile.jpg", tmp_path / "reference.jpg")
     shutil.copytree(calibrated, tmp_path, dirs_exist_ok=True)
     (tmp_path / "pairs.csv").write_text("probe,reference,mated\nprobe.jpg,reference.jpg,1\n")
+    for person in range(5):
+        home = tmp_path / "visitors" / f"visitor {person}"
+        home.mkdir(parents=True)
+        for view in ("front", "smile", "light"):
+            shutil.copy(DATA / "examples" / f"{person}_{view}.jpg", home)
+    shutil.copy(DATA / "examples" / "0_yaw.jpg", tmp_path / "at-the-desk.jpg")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

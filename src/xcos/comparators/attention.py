@@ -17,7 +17,7 @@ from xcos.types import Floats, Maps, Reals
 Number = TypeVar("Number", np.float32, np.float64)
 TILE = 48  # probes and references whose cosines are made at once
 SIDE = 16  # probes and references of a block, whose hidden values stay in the cache
-LISTED = 96  # listed pairs at once, for the same reason
+LISTED = 128  # listed pairs at once, for the same reason
 
 
 @dataclass(frozen=True, eq=False)

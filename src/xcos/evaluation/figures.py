@@ -200,15 +200,18 @@ class Figures:
         }
 
 
-def figures_of(protocol: VerificationProtocol, scored: Scored, estimates: Estimates) -> Figures:
-    """The figures of ``scored``, of whose scores ``estimates`` are."""
+def figures_of(protocol: VerificationProtocol, scored: Scored, estimates: Estimates, *, fmr: float | None) -> Figures:
+    """The figures of ``scored``, of whose scores ``estimates`` are; ``fmr`` is that of the operating point.
+
+    Several matchers have one in common (:func:`~xcos.evaluation.operating.common_rate`); None is the EER's threshold.
+    """
     rates = estimates.rates
     thinned = rates.curve.thinned(200)
     at_band = estimates.fnmr_at_fmrs(BAND.tolist())
     points = _points(estimates)
     fta = _failures(protocol, scored.failed, np.arange(len(protocol.samples)))
     fte = _failures(protocol, scored.failed, np.unique(protocol.reference))
-    operating = operating_point(estimates, [(point.fmr, point.fnmr) for point in points], fta=fta, fte=fte)
+    operating = operating_point(estimates, fmr, fta=fta, fte=fte)
     bins, mated, non_mated = _histogram(scored)
     return Figures(
         matcher=scored.matcher,

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 class Bar:
     """A bar that is not drawn; any thread may advance it."""
 
+    drawn = False
+
     def advance(self, steps: int = 1) -> None:
-        """One step is done, or several."""
+        """So many steps are done."""
 
     def resize(self, total: int) -> None:
         """There are ``total`` steps after all."""
@@ -28,6 +30,8 @@ def progress_bar(what: str, total: int | None) -> Iterator[Bar]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     class DrawnBar(Bar):
+        drawn = True
+
         def advance(self, steps: int = 1) -> None:
             progress.advance(task, steps)
 

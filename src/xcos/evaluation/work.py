@@ -77,7 +77,7 @@ def do_job(job: Job, extractor: Extractor, on_photo: Callable[[], None] = lambda
 
 def shard_of(job: Job, results: Mapping[str, Kept | Refused]) -> Shard:
     """The shard of what came of a job's photos, by their keys; written where the job names a folder."""
-    shard = make_shard(results)
+    shard = make_shard(results, job.recipe.precision)
     return shard if job.folder is None else open_shard(write_shard(shard, job.folder), check=False)
 
 

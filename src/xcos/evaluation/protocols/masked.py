@@ -18,7 +18,7 @@ def read_masked(path: Path, *, as_published: bool = False, with_photos: bool = T
 
     With LFW's header its folds; without one, as in MFR2, none. The people's folders lie beside the list or in
     ``images/``; people are known by name. Which photos show a mask neither the list nor this reader says. A photo that
-    is there with two endings is refused.
+    is there with two endings is refused; without ``with_photos`` one that is absent ends in .jpg.
     """
     file = read_list(path / "pairs.txt", owners.MFR2)
     folder = photo_folder(path, "images")

@@ -15,7 +15,7 @@ Plain = dict[str, object]
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """The threshold of the lowest false match rate that all matchers' scores support; where there is none, of the EER.
+    """A threshold and what happens there.
 
     It was chosen on the very pairs it is used on: an application's threshold comes from other people.
     """
@@ -34,11 +34,7 @@ class OperatingPoint:
     @property
     def told(self) -> str:
         """Which threshold it is, in words."""
-        if self.fmr is None:
-            return f"{self.threshold:.4f}, of the equal error rate: no rate asked for is supported by every matcher's scores"
-        return (
-            f"{self.threshold:.4f}, of FMR {self.fmr:g}: the lowest one asked for that every matcher's scores support"
-        )
+        return f"{self.threshold:.4f}, of {'the equal error rate' if self.fmr is None else f'FMR {self.fmr:g}'}"
 
     def to_dict(self) -> Plain:
         """Plain JSON values."""

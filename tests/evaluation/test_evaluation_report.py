@@ -21,8 +21,9 @@ from xcos.errors import InvalidArgument
 from xcos.evaluation.discards import OF_PHOTOS, VECTOR_LENGTH, discards, sample_qualities
 from xcos.evaluation.embedding import FailedPhoto, embed_samples
 from xcos.evaluation.evidence import Evidence, EvidenceSource
-from xcos.evaluation.figures import NESTED, WORST, against, figures_of
+from xcos.evaluation.figures import FMRS, NESTED, WORST, against, figures_of
 from xcos.evaluation.groups import MOST_GROUPS, group_figures
+from xcos.evaluation.operating import common_rate
 from xcos.evaluation.protocol import PhotoSource, Samples, SampleSource, VerificationProtocol, single
 from xcos.evaluation.report import (
     FACES,
@@ -86,7 +87,8 @@ def scored_of(
 
 def evaluation_of(*scored: Scored, protocol: VerificationProtocol, pictures: bool = True) -> Evaluation:
     estimates = [Estimates(each.scores, draws=100) for each in scored]
-    figures = tuple(figures_of(protocol, each, of) for each, of in zip(scored, estimates, strict=True))
+    fmr = common_rate(estimates, FMRS)
+    figures = tuple(figures_of(protocol, each, of, fmr=fmr) for each, of in zip(scored, estimates, strict=True))
     drawn = np.random.default_rng(1)
 
     def evidence() -> Evidence:
@@ -239,6 +241,24 @@ def test_the_operating_point_is_the_lowest_rate_that_the_sample_supports(full: E
     assert found.operating.fnmr.value == (~at[scores.mated]).mean()
 
 
+def test_matchers_of_a_report_are_counted_at_one_rate_that_all_of_them_support() -> None:
+    protocol = protocol_of()
+    sound = scored_of(protocol, "sound", failing=0)
+    other = ~protocol.mated
+    certain = sound.scores.scores.copy()
+    certain[other] = np.where(np.arange(other.sum()) < 40, certain[other], -5.0)  # 40 non-mated scores tell anything
+    columns = ("mated", "probe_subject", "reference_subject")
+    poor = ScoreSet(certain, *(getattr(sound.scores, name) for name in columns))
+    estimates = [Estimates(each, draws=100) for each in (sound.scores, poor)]
+    rates = [0.1, 0.05, 0.04, 0.02]
+    alone = [common_rate([each], rates) for each in estimates]
+    for each, rate in zip(estimates, alone, strict=True):
+        supported = [at.supported for at in each.fnmr_at_fmrs(rates)]
+        assert rate == min((at for at, ok in zip(rates, supported, strict=True) if ok), default=None)
+    assert alone[0] != alone[1]
+    assert common_rate(estimates, rates) == (None if None in alone else max(filter(None, alone)))
+
+
 def test_without_a_supported_rate_it_is_that_of_the_equal_error_rate() -> None:
     protocol = protocol_of()
     scored = scored_of(protocol, "toy")
@@ -248,8 +268,10 @@ def test_without_a_supported_rate_it_is_that_of_the_equal_error_rate() -> None:
     )
     columns = ("scores", "mated", "probe_subject", "reference_subject")
     scores = ScoreSet(*(getattr(scored.scores, name)[few] for name in columns))
-    found = figures_of(small, dataclasses.replace(scored, scores=scores), Estimates(scores, draws=100))
-    assert found.operating.fmr is None
+    estimates = Estimates(scores, draws=100)
+    fmr = common_rate([estimates], FMRS)
+    found = figures_of(small, dataclasses.replace(scored, scores=scores), estimates, fmr=fmr)
+    assert found.operating.fmr is found.discards_at.fmr is None
     assert found.operating.threshold == Estimates(scores).rates.eer.threshold
     assert "equal error rate" in found.operating.told
 
@@ -324,7 +346,7 @@ def test_scores_of_another_scale_have_no_accuracy_at_thresholds_of_cosines() -> 
     scores = ScoreSet(100 * scored.scores.scores, *(
         getattr(scored.scores, name) for name in ("mated", "probe_subject", "reference_subject")
     ))  # fmt: skip
-    found = figures_of(protocol, dataclasses.replace(scored, scores=scores), Estimates(scores, draws=100))
+    found = figures_of(protocol, dataclasses.replace(scored, scores=scores), Estimates(scores, draws=100), fmr=0.1)
     assert [each.found is None for each in found.folds] == [True, False, False]
     assert "thresholds of -1 to" in found.folds[0].estimate.reason
 
@@ -545,7 +567,7 @@ def test_a_chart_drops_no_matcher_and_needs_no_colour() -> None:
     protocol = protocol_of(folds=2)
     scored = [scored_of(protocol, f"toy/{at}", seed=at) for at in range(7)]
     estimates = [Estimates(each.scores, draws=100) for each in scored]
-    figures = [figures_of(protocol, each, of) for each, of in zip(scored, estimates, strict=True)]
+    figures = [figures_of(protocol, each, of, fmr=0.1) for each, of in zip(scored, estimates, strict=True)]
     from xcos.evaluation.charts import DASHES, MARKS, det_chart
 
     chart = det_chart(figures, 1440, 240)

@@ -28,6 +28,7 @@ from xcos.explainers.faithfulness.randomisation import cascade
 from xcos.explainers.faithfulness.sanity import sanity_checks
 from xcos.explainers.faithfulness.triplets import read_rendered_twins
 from xcos.explainers.matcher import GridMatcher, Matcher
+from xcos.extractor import usable_cores
 from xcos.occluders import OCCLUDERS
 from xcos.verifier import Verifier
 
@@ -78,7 +79,8 @@ def _twins(verifier: Verifier, matcher: GridMatcher, explainers: Sequence[Explai
         ("strong edits, compared with other photos, as published", others, "contrast", "published"),
     ]
     for title, triplets, evidence, rule in runs:
-        result = run_twin_bench(matcher, explainers, triplets, out, threshold=threshold, evidence=evidence, rule=rule)
+        result = run_twin_bench(matcher, explainers, triplets, out, threshold=threshold, evidence=evidence, rule=rule,
+                                streams=usable_cores())  # fmt: skip
         print(f"### {title}\n\n{twin_markdown(result)}\n", flush=True)
 
 

@@ -24,12 +24,15 @@ from xcos.explainers.bench_work import Work
 from xcos.explainers.cells import cell_explanation, comparison_of
 from xcos.explainers.explanation import Explainer, Explanation
 from xcos.explainers.faithfulness import CellOcclusion, Deletion, Insertion, Measure, PatchLfw
+from xcos.explainers.faithfulness.locality import measure_locality
 from xcos.explainers.masking import PAIR_COST, open_pair
 from xcos.explainers.matcher import GridMatcher
 from xcos.extractor import usable_cores
 from xcos.types import AlignedFace, Comparison, Maps
 
 BESIDE = ("random", "center", "uniform")
+OTHERS = 6
+"""Pairs on which it is measured what cells see."""
 FIGURES = {"deletion": "accuracy area", "insertion": "accuracy area", "patch-lfw": "error area",
            "cell occlusion": "rank correlation"}  # fmt: skip
 
@@ -59,7 +62,7 @@ class CellVariant:
 
 @dataclass(frozen=True)
 class SpreadVariant:
-    """The same, each cell spread over a Gaussian of ``cells`` cells about its middle: over what it may really see."""
+    """The same, each cell spread over a Gaussian of ``cells`` cells about its middle."""
 
     matcher: GridMatcher
     formula: str
@@ -81,6 +84,28 @@ class SpreadVariant:
         return Explanation(self.name, spread, spread, pair.score, PAIR_COST, {"spread": self.cells})
 
 
+@dataclass(frozen=True)
+class SeenVariant:
+    """The same, each cell spread over the squares that it truly sees, as measured on other pairs."""
+
+    matcher: GridMatcher
+    formula: str
+    fields: Maps
+    """Of :class:`~xcos.explainers.faithfulness.locality.Locality`."""
+
+    @property
+    def name(self) -> str:
+        """Formula and what it is spread over."""
+        return f"{self.formula}, spread as seen"
+
+    def explain(self, probe: AlignedFace, reference: AlignedFace) -> Explanation:
+        """The same map on both photos; its squares sum to what the cells sum to."""
+        pair = open_pair(self.matcher, probe, reference)
+        cells = VARIANTS[self.formula](comparison_of(pair, self.matcher.comparator))
+        squares = np.tensordot(cells.ravel(), self.fields, 1)
+        return cell_explanation(self.name, pair, squares, squares)
+
+
 def _shares(count: int, size: int, width: float) -> Maps:
     """``(count, size)``: how much of a cell goes to each pixel of a row; each cell's shares sum to 1."""
     middles = (np.arange(count) + 0.5) * size / count
@@ -98,10 +123,15 @@ def main() -> None:
     options = parser.parse_args()
     verifier = default_verifier(face="center")
     matcher = GridMatcher(verifier.embedder, verifier.comparator)
-    pairs = find_pairs(evenly(listed_pairs(options.pairs), options.pairs_limit), verifier.extractor).pairs
+    listed = listed_pairs(options.pairs)
+    chosen = evenly(listed, options.pairs_limit)
+    pairs = find_pairs(chosen, verifier.extractor).pairs
+    others = evenly([pair for pair in listed if pair not in chosen], OTHERS)
+    seen = measure_locality(matcher.embedder, matcher.comparator, find_pairs(others, verifier.extractor).pairs)
     explainers: list[Explainer] = [
         *(CellVariant(matcher, name) for name in VARIANTS),
         *(SpreadVariant(matcher, "w s", width) for width in (1.0, 2.0)),
+        *(SeenVariant(matcher, formula, seen.fields) for formula in ("w s", "w (s - score)")),
         *(build_explainer(name, matcher) for name in ("centered", *BESIDE)),
     ]
     fill = options.fill

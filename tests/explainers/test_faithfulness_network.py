@@ -16,8 +16,8 @@ from xcos.compare import TrustWeighted, Uniform
 from xcos.embedders import DlibResNet
 from xcos.errors import InvalidArgument
 from xcos.explainers.bench_randomised import run_randomised
-from xcos.explainers.bench_report import randomised_markdown
-from xcos.explainers.explanation import Cost, Explanation
+from xcos.explainers.bench_report import randomised_markdown, randomised_sentence
+from xcos.explainers.explanation import Cost, Explainer, Explanation
 from xcos.explainers.faithfulness import FacePair, measure_locality, occluder_weight
 from xcos.explainers.faithfulness.map_likeness import hog, likeness, ssim
 from xcos.explainers.faithfulness.measure import Explain, with_strangers
@@ -58,12 +58,14 @@ def test_cells_that_see_only_their_own_square_leak_nothing_and_have_all_their_en
     assert found.inside == pytest.approx(1)
     assert found.pairs == 2
     assert found.shares.shape == found.leaks.shape == (7, 7)
+    assert found.fields.reshape(49, 49) == pytest.approx(np.eye(49))
 
 
 def test_cells_that_see_the_whole_crop_leak_everything_and_have_their_share_of_the_area_inside() -> None:
     found = measure_locality(Cells(0.0), Uniform(), colored_pairs())
     assert found.leak == pytest.approx(1, abs=1e-6)
     assert found.inside == pytest.approx(1 / 49, abs=0.01)
+    assert found.fields.sum(axis=(1, 2)) == pytest.approx(1)
 
 
 def test_cells_that_see_half_of_each_lie_between() -> None:
@@ -238,11 +240,12 @@ def test_maps_of_the_network_lose_their_likeness_and_maps_of_the_photo_keep_it()
 
 def test_the_bench_without_weights_tells_maps_of_the_network_from_maps_of_the_photo(tmp_path: Path) -> None:
     pairs = toys.people(4)
-    explainers = [
-        build_explainer("own", rebuild(lambda content: content)),
-        Brightness(rebuild(lambda content: content)),
-    ]
+    network = rebuild(lambda content: content)
+    other = Brightness(toys.weighted(np.ones((28, 28))), "other form")
+    explainers: list[Explainer] = [build_explainer("own", network), Brightness(network), other]
     found = run_randomised(rebuild, explainers, pairs, tmp_path)
+    assert found.left_out == ("other form",)
+    assert randomised_sentence(found).endswith("another form of it: other form.")
     lines = [line for line in randomised_markdown(found).splitlines() if line.startswith(("| own", "| bright"))]
     assert [len(line.split("|")) - 3 for line in lines] == [len(found.layers)] * 2
     assert lines[1].count(" 1.00 ") == len(found.layers)

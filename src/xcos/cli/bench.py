@@ -158,7 +158,9 @@ def _twins(
     threshold = verifier.calibration.threshold(1e-3).value
     rendered = any((Path(folder) / name).is_dir() for name in ("part_edits", "part_swaps"))
     triplets = (read_rendered_twins if rendered else read_triplets)(Path(folder), verifier.extractor)
-    return [run_twin_bench(matcher, explainers, triplets, out, threshold=threshold, rule="nearer")]
+    with progress_bar("methods on twins", len(explainers)) as bar:
+        return [run_twin_bench(matcher, explainers, triplets, out, threshold=threshold, rule="nearer",
+                               streams=usable_cores(), on_method=bar.advance)]  # fmt: skip
 
 
 def _randomised(

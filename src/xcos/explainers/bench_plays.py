@@ -17,7 +17,7 @@ from xcos.explainers.faithfulness.scoring import Scorer, play_together
 TOGETHER = 8
 """Pairs whose crops are in memory at once: some 25 MB for each."""
 LIGHT = 16
-"""Passes up to which an explanation runs on one thread, so that several are made side by side."""
+"""Passes up to which an explanation is cheap: several are made side by side, if none goes backwards."""
 Place = tuple[str, int]
 """Name of a measure, and number of a pair."""
 
@@ -81,7 +81,8 @@ class Bench:
         for name, at in missing:
             play = self.measures[name].play(self.cases[at], task.explained, self.threshold)
             by_pair.setdefault(at, []).append(((name, at), play))
-        threads = self.scorer.streams if task.passes <= LIGHT else 1
+        alone = task.passes > LIGHT or task.cost.backward  # a network that runs backwards may keep what it saw
+        threads = 1 if alone else self.scorer.streams
         for (name, at), record in play_together(list(by_pair.values()), self.scorer, threads=threads):
             self.kept.keep_record(self._kind(task, name), self._key(task, name, at), record)
             yield (name, at), record

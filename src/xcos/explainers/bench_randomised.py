@@ -24,6 +24,8 @@ class RandomisedResult:
     seed: int
     steps: dict[str, tuple[RandomisedStep, ...]]
     """By method: after the top 1, 2, 4 … and all layers."""
+    left_out: tuple[str, ...] = ()
+    """Methods that explain the network in another form than the one that was shuffled."""
 
     @property
     def layers(self) -> list[int]:
@@ -36,14 +38,18 @@ class RandomisedResult:
             method: [{"layers": len(step.layers), **asdict(step.likeness)} for step in steps]
             for method, steps in self.steps.items()
         }
-        return {"pairs": self.pairs, "output": self.output, "seed": self.seed, "steps": steps}
+        return {"pairs": self.pairs, "output": self.output, "seed": self.seed, "steps": steps,
+                "left_out": list(self.left_out)}  # fmt: skip
 
 
 def run_randomised(
     rebuild: Rebuild, explainers: Sequence[Explainer], pairs: Sequence[FacePair], out: Path, *, output: str = "grid",
     seed: int = 0,
 ) -> RandomisedResult:  # fmt: skip
-    """The cascade for every explainer, each a dataclass with a field ``matcher``; maps are kept in ``out/kept``."""
+    """The cascade for every explainer that is a dataclass whose ``matcher`` is of the kind that is rebuilt.
+
+    Maps are kept in ``out/kept``.
+    """
     kept = Kept(out / "kept")
 
     def steps_of(explainer: Explainer) -> tuple[RandomisedStep, ...]:
@@ -52,4 +58,7 @@ def run_randomised(
 
         return tuple(cascade(rebuild, explain_of, pairs, output=output, counts=COUNTS, seed=seed))
 
-    return RandomisedResult(len(pairs), output, seed, {each.name: steps_of(each) for each in explainers})
+    kind = type(rebuild(lambda content: content))
+    taken = [each for each in explainers if isinstance(getattr(each, "matcher", None), kind)]
+    left_out = tuple(each.name for each in explainers if each not in taken)
+    return RandomisedResult(len(pairs), output, seed, {each.name: steps_of(each) for each in taken}, left_out)

@@ -182,9 +182,10 @@ def randomised_markdown(randomised: RandomisedResult) -> str:
 
 def randomised_sentence(randomised: RandomisedResult) -> str:
     """What was done to the network."""
+    without = f" Not shuffled here, as they read another form of it: {', '.join(randomised.left_out)}."
     return (
         f"Weights shuffled from the top of the network down, {randomised.pairs} pairs: a method whose maps stay what "
-        "they were shows the photo, or a prior, and not the network."
+        f"they were shows the photo, or a prior, and not the network.{without if randomised.left_out else ''}"
     )
 
 

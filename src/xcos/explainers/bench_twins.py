@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -126,10 +126,12 @@ def run_twin_bench(
     rule: Rule = "published",
     draws: int = 1000,
     streams: int = 1,
+    on_method: Callable[[], None] = lambda: None,
 ) -> TwinResult:
     """The parts ranked and the inpainting game played by every explainer; what is done is kept in ``out/kept``.
 
-    ``threshold`` is that of the matcher's decision, for the rule ``published``.
+    ``on_method`` is called after each explainer. ``threshold`` is that of the matcher's decision, for the rule
+    ``published``.
     """
     kept = Kept(out / "kept")
     scorer = Scorer(matcher, kept, streams)
@@ -145,6 +147,7 @@ def run_twin_bench(
             cases = [(triplets[at], np.maximum(evidences[at], 0)) for at in played]
             identity = f"{explained.identity}\n{evidence}"
             games[name] = game_figures(_played(game, name, identity, cases, kept, scorer), draws=draws)
+        on_method()
     for oracle in ORACLES if played else ():
         cases = [(triplets[at], oracle_map(oracle, triplets[at])) for at in played]
         identity = f"{matcher.name}\n{oracle}"

@@ -32,6 +32,8 @@ class Locality:
     """``(rows, cols)``: the leak of noise in each square."""
     shares: Maps
     """``(rows, cols)``: the share of each cell."""
+    fields: Maps
+    """``(rows · cols, rows, cols)``: the share of each cell's gradient energy in each square; a cell's sum to 1."""
     pairs: int
     samples: int
     """Noises for each pair."""
@@ -40,7 +42,7 @@ class Locality:
     seed: int
 
     def __post_init__(self) -> None:
-        freeze(self, leaks=self.leaks, shares=self.shares)
+        freeze(self, leaks=self.leaks, shares=self.shares, fields=self.fields)
 
 
 def measure_locality(
@@ -71,8 +73,10 @@ def measure_locality(
             shape = (rows * cols, *probe.shape)
             heavy.append(change(pair, random.integers(0, 256, shape)))
             small.append(change(pair, probe + level * random.choice((-1, 1), shape)))
-    leak, inside, leaks, shares = _summary(np.mean(np.abs(heavy), axis=0), np.mean(np.square(small), axis=0))
-    return Locality(leak, inside, leaks, shares, len(pairs), samples, level, seed)
+    leaks, leak = _leaks(np.mean(np.abs(heavy), axis=0))
+    fields = _fields(np.mean(np.square(small), axis=0))
+    shares = np.diag(fields.reshape(rows * cols, rows * cols)).reshape(rows, cols)
+    return Locality(leak, float(shares.mean()), leaks, shares, fields, len(pairs), samples, level, seed)
 
 
 @dataclass(frozen=True)
@@ -96,17 +100,20 @@ class _Change:
         return moved
 
 
-def _summary(change: Maps, energy: Maps) -> tuple[float, float, Maps, Maps]:
-    """Leak and energy inside, of all cells and of each.
-
-    From ``(cells, rows, cols)`` mean change and mean energy at each cell, by the square that was changed.
-    """
+def _leaks(change: Maps) -> tuple[Maps, float]:
+    """``(rows, cols)`` and overall, from ``(cells, rows, cols)`` mean change at each cell by the square changed."""
     cells, rows, cols = change.shape
-    change, energy = change.reshape(cells, cells), energy.reshape(cells, cells)
+    change = change.reshape(cells, cells)
     at_home = np.diag(change)
     outside = (change.sum(axis=1) - at_home) / (cells - 1)
-    received = energy.sum(axis=0)
-    shares = np.divide(np.diag(energy), received, out=np.zeros(cells), where=received > 0)
     leaks = np.divide(outside, at_home, out=np.zeros(cells), where=at_home > 0)
-    leak = float(outside.mean() / at_home.mean()) if at_home.any() else float("nan")
-    return leak, float(shares.mean()), leaks.reshape(rows, cols), shares.reshape(rows, cols)
+    return leaks.reshape(rows, cols), float(outside.mean() / at_home.mean()) if at_home.any() else float("nan")
+
+
+def _fields(energy: Maps) -> Maps:
+    """``(cells, rows, cols)`` shares by square, from the energy at each cell by the square changed."""
+    cells, rows, cols = energy.shape
+    received = energy.reshape(cells, cells).T
+    totals = received.sum(axis=1, keepdims=True)
+    fields: Maps = np.divide(received, totals, out=np.zeros((cells, cells)), where=totals > 0)
+    return fields.reshape(cells, rows, cols)

@@ -16,14 +16,14 @@ from pathlib import Path
 from xcos.catalog import build_explainer, default_verifier
 from xcos.compare import TrustWeighted
 from xcos.embedders import DlibResNet
-from xcos.explainers.bench_pairs import evenly, find_pairs, lfw_pairs
+from xcos.explainers.bench_pairs import evenly, find_pairs, listed_pairs
 from xcos.explainers.bench_report import twin_markdown
 from xcos.explainers.bench_twins import Rule, run_twin_bench
 from xcos.explainers.explanation import Explainer
 from xcos.explainers.faithfulness.inpainting_game import Evidence
 from xcos.explainers.faithfulness.localisation import occluder_weight
 from xcos.explainers.faithfulness.locality import measure_locality
-from xcos.explainers.faithfulness.measure import FacePair, with_strangers
+from xcos.explainers.faithfulness.measure import Explain, FacePair, with_strangers
 from xcos.explainers.faithfulness.randomisation import cascade
 from xcos.explainers.faithfulness.sanity import sanity_checks
 from xcos.explainers.faithfulness.triplets import read_rendered_twins
@@ -51,7 +51,7 @@ def main() -> None:
         _twins(verifier, matcher, explainers, options.data / "synthetic", options.out)
     if set(options.only) == {"twins"}:
         return
-    pairs = find_pairs(evenly(lfw_pairs(options.data / "lfw"), options.pairs), verifier.extractor).pairs
+    pairs = find_pairs(evenly(listed_pairs(f"lfw:{options.data / 'lfw'}"), options.pairs), verifier.extractor).pairs
     if "locality" in options.only:
         found = measure_locality(matcher.embedder, matcher.comparator, pairs[:: max(1, len(pairs) // 8)])
         print(
@@ -96,13 +96,17 @@ def _weights(methods: Sequence[str], pairs: list[FacePair]) -> None:
     print(f"| method | layers shuffled | signed | absolute | SSIM | HOG |\n{'| --- ' * 6}|")
     for name in methods:
         for separately in (False, True):
-            steps = cascade(rebuild, partial(build_explainer, name), pairs, separately=separately)
+            steps = cascade(rebuild, partial(_explain_of, name), pairs, separately=separately)
             for step in steps:
                 which = f"only {step.layers[0]}" if separately else f"top {len(step.layers)}"
                 like = step.likeness
                 numbers = " | ".join(f"{value:.2f}" for value in (like.signed, like.absolute, like.ssim, like.hog))
                 print(f"| {name} | {which} | {numbers} |", flush=True)
     print()
+
+
+def _explain_of(name: str, matcher: Matcher) -> Explain:
+    return build_explainer(name, matcher).explain
 
 
 def _sanity(matcher: GridMatcher, explainers: Sequence[Explainer], pairs: list[FacePair]) -> None:

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from xcos.catalog import DATA, EXPLAINERS, default_verifier
+from xcos.catalog import DATA, EXPLAINERS, build_explainer, default_verifier
 from xcos.explainers.corr_rise import CorrRise, Family
 from xcos.explainers.masking import BLOCK
 from xcos.explainers.matcher import GridMatcher
@@ -83,11 +83,12 @@ class _Timed:
 def _all_methods(matcher: GridMatcher, probe: AlignedFace, reference: AlignedFace) -> None:
     one = _Timed(lambda: [matcher.encode(probe.crop[None].repeat(BLOCK, axis=0)) for _ in range(8)]).processor / 64
     print(f"one explanation of both photos each; a pass costs {1e3 * one:.1f} ms of one processor")
-    for name, build in EXPLAINERS.items():
-        explainer = build(matcher)
+    for name in EXPLAINERS:
+        explainer = build_explainer(name, matcher)
         started = time.perf_counter()
         cost = explainer.explain(probe, reference).cost
-        print(f"  {name:15} {cost.forward:6,} passes {time.perf_counter() - started:8.2f} s")
+        seconds = time.perf_counter() - started
+        print(f"  {name:15} {cost.forward:6,} passes forward, {cost.backward:3} backward {seconds:8.2f} s")
 
 
 if __name__ == "__main__":

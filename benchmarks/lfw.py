@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,3 +63,14 @@ def best_accuracy(scores: np.ndarray, mated: np.ndarray) -> float:
     right = np.cumsum(np.where(mated[order], 1, -1))
     ends = np.append(scores[order][1:] != scores[order][:-1], True)
     return float((max(0, right[ends].max(initial=0)) + (~mated).sum()) / len(scores))
+
+
+def drawn_pairs(first: np.ndarray, second: np.ndarray, draws: int) -> Iterator[np.ndarray]:
+    """Rows of pairs, people drawn with replacement; a pair of persons ``first`` and ``second`` (numbers from 0) counts
+    by the product of both's draws, a mated one by its person's."""
+    random = np.random.default_rng(0)
+    people = int(max(first.max(), second.max())) + 1
+    rows = np.arange(len(first))
+    for _ in range(draws):
+        drawn = random.multinomial(people, np.full(people, 1 / people))
+        yield np.repeat(rows, np.where(first == second, drawn[first], drawn[first] * drawn[second]))

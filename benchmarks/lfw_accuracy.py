@@ -75,15 +75,10 @@ def _report(title: str, scores: np.ndarray, mated: np.ndarray, people: list[tupl
 
 def _bootstrap(scores: np.ndarray, mated: np.ndarray, people: list[tuple[str, str]]) -> tuple[float, float]:
     """95 % interval of the best accuracy, people drawn with replacement (a pair counts by the product)."""
-    random = np.random.default_rng(0)
     names = sorted({name for pair in people for name in pair})
     index = {name: at for at, name in enumerate(names)}
     first, second = np.array([[index[a], index[b]] for a, b in people]).T
-    values = []
-    for _ in range(BOOTSTRAPS):
-        drawn = random.multinomial(len(names), np.full(len(names), 1 / len(names)))
-        times = np.where(first == second, drawn[first], drawn[first] * drawn[second])
-        values.append(lfw.best_accuracy(np.repeat(scores, times), np.repeat(mated, times)))
+    values = [lfw.best_accuracy(scores[rows], mated[rows]) for rows in lfw.drawn_pairs(first, second, BOOTSTRAPS)]
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 

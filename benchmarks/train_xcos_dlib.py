@@ -96,7 +96,7 @@ def write_stage(folder: Path, content: bytes, *, source: str, data: str) -> Dlib
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "stage.npz", content)
     write_atomically(folder / "card.json", (json.dumps(card.to_dict(), indent=1) + "\n").encode())
-    return DlibResNet(grid="trusted", stage=folder)
+    return DlibResNet(grid="trusted", stage_folder=folder)
 
 
 def report_shares(views: Views, settings: StageSettings, options: argparse.Namespace) -> None:

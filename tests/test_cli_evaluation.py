@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -257,6 +260,19 @@ def test_a_bad_table_is_refused_with_its_line(capsys: Capture, scores: Path, con
     assert code == 2
     assert said in err
     assert [path.name for path in scores.parent.iterdir()] == ["scores.csv"]
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals on this system")
+def test_whoever_waits_at_a_terminal_sees_how_far_the_table_is_read(scores: Path) -> None:
+    rows = scores.read_text().splitlines()
+    words = ["calibrate", str(scores), *NAMES, "--fmr", "0.05", "--out", str(scores.with_name("card.json"))]
+    ours, theirs = os.openpty()
+    done = subprocess.run([sys.executable, "-m", "xcos", *words], stderr=theirs, stdout=subprocess.PIPE, check=True)
+    os.close(theirs)
+    told = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert re.search(rf"rows .*10000/{len(rows) - 1}", told), told
+    assert b"threshold" in done.stdout
 
 
 def test_names_of_the_model_are_those_a_verifier_asks_for(capsys: Capture, scores: Path) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -137,6 +137,12 @@ def test_an_unknown_grid_is_refused() -> None:
     grid: Any = "third"
     with pytest.raises(InvalidArgument, match="grid must be"):
         DlibResNet(grid=grid)
+
+
+@pytest.mark.parametrize("grid", ["last", "fourth"])
+def test_a_learned_stage_for_a_grid_that_has_none_is_refused(grid: Literal["last", "fourth"], tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=f"'{grid}' has no learned stage"):
+        DlibResNet(grid=grid, stage_folder=tmp_path)
 
 
 # Photos of people

@@ -17,6 +17,7 @@ from xcos.errors import InvalidArgument
 from xcos.feature_store import (
     MOST_FOR_HALF,
     PREFIX,
+    FeatureStore,
     Kept,
     Place,
     Recipe,
@@ -144,10 +145,15 @@ def test_rows_are_those_of_all_arrays_one_after_the_other(data: st.DataObject) -
     np.testing.assert_array_equal(rows_of(whole)[index], whole[index])
 
 
+def keep(store: FeatureStore, results: dict[str, Kept | Refused]) -> None:
+    shard = make_shard(results)
+    store.add(shard if store.folder is None else open_shard(write_shard(shard, store.folder)))
+
+
 def test_a_store_knows_what_was_kept_and_forgets_what_is_damaged(tmp_path: Path) -> None:
     with opened_store(tmp_path, RECIPE, set()) as store:
-        store.keep({"a": kept(1), "b": Refused("no_face", "none")}, "single")
-        store.keep({"c": kept(2)}, "single")
+        keep(store, {"a": kept(1), "b": Refused("no_face", "none")})
+        keep(store, {"c": kept(2)})
     with opened_store(tmp_path, RECIPE, {"b", "c"}) as store:
         assert store.known == {"a": Place(0, 0), "b": Refused("no_face", "none"), "c": Place(1, 0)} or store.known == {
             "a": Place(1, 0),
@@ -166,7 +172,7 @@ def test_a_store_knows_what_was_kept_and_forgets_what_is_damaged(tmp_path: Path)
 
 def test_shards_that_nobody_asks_for_are_neither_read_whole_nor_removed(tmp_path: Path) -> None:
     with opened_store(tmp_path, RECIPE, set()) as store:
-        store.keep({"a": kept(1)}, "single")
+        keep(store, {"a": kept(1)})
     (path,) = tmp_path.glob("*/*.features")
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     with opened_store(tmp_path, RECIPE, {"z"}) as store:
@@ -187,7 +193,7 @@ def test_another_recipe_has_another_folder(tmp_path: Path) -> None:
     ]
     assert len({recipe.name for recipe in recipes}) == len(recipes)
     with opened_store(tmp_path, RECIPE, set()) as store:
-        store.keep({"a": kept(1)}, "single")
+        keep(store, {"a": kept(1)})
     for recipe in recipes[1:]:
         with opened_store(tmp_path, recipe, {"a"}) as store:
             assert store.known == {}
@@ -215,6 +221,6 @@ def test_a_store_is_open_to_one_run_at_a_time(tmp_path: Path) -> None:
 def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with opened_store(None, RECIPE, {"a"}) as store:
-        store.keep({"a": kept(1)}, "single")
+        keep(store, {"a": kept(1)})
         assert store.known == {"a": Place(0, 0)}
     assert list(tmp_path.iterdir()) == []

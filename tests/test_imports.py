@@ -26,10 +26,10 @@ ROWS = (
     {"cli", "__main__"},
 )
 # Who may start a training; each is itself imported only by its command.
-TRAINERS = {"cli/plug.py", "cli/train.py"}
-# The packages that need the extra `train`, and the command that explains with them.
+TRAINERS = {"cli/convert_weights.py", "cli/plug.py", "cli/train.py"}
+# The packages that need the extra `train`, and who names their classes by where they are, to load them when asked for.
 TORCH = {"training", "gradients"}
-EXPLAINING = {"cli/explain.py", "cli/bench.py"}
+NAMING = {"catalog.py", "explainers/listed.py"}
 # A result shows itself in a notebook; what it needs for that is imported when it is shown.
 SHOWING = {("verification", "draw"), ("verification", "report")}
 HEAVY = ("numpy", "PIL", "onnx", "onnxruntime", "joblib", "jinja2", "rich", "matplotlib", "torch", "fastapi")
@@ -75,7 +75,7 @@ def test_a_module_imports_only_from_its_row_and_above(path: Path) -> None:
     assert not wrong
 
 
-def test_torch_is_imported_by_training_and_gradients_alone_and_those_by_their_commands() -> None:
+def test_torch_is_imported_by_training_and_gradients_alone_and_those_by_their_commands_or_nobody() -> None:
     importers: dict[str, set[str]] = {"torch": set(), "training": set(), "gradients": set()}
     for path in MODULES:
         name, used = path.relative_to(PACKAGE).as_posix(), imported(path) | (roots(path) & {"torch"})
@@ -83,7 +83,27 @@ def test_torch_is_imported_by_training_and_gradients_alone_and_those_by_their_co
             importers[what] |= {name} if what in used and part(path) != what else set()
     assert {part(PACKAGE / name) for name in importers["torch"]} <= TORCH
     assert {name for name in importers["training"] if part(PACKAGE / name) not in TORCH} <= TRAINERS
-    assert importers["gradients"] <= EXPLAINING
+    assert not importers["gradients"]
+
+
+def test_gradients_are_named_by_where_they_are_in_the_catalogue_alone() -> None:
+    named = {path.relative_to(PACKAGE).as_posix() for path in MODULES if names_gradients(path)}
+    assert named == NAMING
+
+
+def names_gradients(path: Path) -> bool:
+    texts = (node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant))
+    return part(path) != "gradients" and any(str(text).startswith("xcos.gradients") for text in texts)
+
+
+def test_the_catalogue_loads_no_explainer_before_one_is_made() -> None:
+    code = (
+        "import sys, xcos.catalog; from xcos.catalog import EXPLAINERS; "
+        "homes = {listed.path.split(':')[0] for listed in EXPLAINERS.values()}; assert len(homes) > 15; "
+        "print(sorted(homes & set(sys.modules)), 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[] False\n"
 
 
 def test_the_explainers_of_any_matcher_need_no_torch() -> None:
@@ -141,3 +161,13 @@ def test_every_public_name_keeps_its_meaning_after_the_whole_package_is_used() -
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    code = (
+        "import sys; from xcos.cli import main\n"
+        "try:\n    main(['explain', '--help'])\n"
+        f"except SystemExit: print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\n[]\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import hashlib
 import json
@@ -37,7 +38,7 @@ TEMPLATE = CropTemplate(
     ROWS * SIDE,
     np.array([[20.0, 30.0], [44.0, 30.0], [32.0, 44.0], [23.0, 56.0], [41.0, 56.0]]),
 )
-FILES = ("calibration.json", "head.onnx", "model.onnx", "vector_calibration.json")
+FILES = ("REPORT.md", "calibration.json", "head.onnx", "model.onnx", "vector_calibration.json")
 
 
 def network(path: Path, *, channels: int = CHANNELS) -> Path:
@@ -109,9 +110,14 @@ def crops(n: int) -> Crops:
 
 
 def rewrite(folder: Path, old: str, new: str) -> None:
+    """The card with its first ``old`` replaced, and sealed again as somebody would who wanted to."""
     card = (folder / "card.toml").read_text("utf-8")
-    assert old in card
-    (folder / "card.toml").write_text(card.replace(old, new), "utf-8")
+    body, _ = card.split("\n[seal]\n")
+    assert old in body
+    body = body.replace(old, new, 1)
+    (folder / "card.toml").write_text(
+        f'{body}\n[seal]\nsha256 = "{hashlib.sha256(body.encode()).hexdigest()}"\n', "utf-8"
+    )
 
 
 def test_a_model_is_read_as_it_was_written(folder: Path, parts: Parts) -> None:
@@ -161,6 +167,28 @@ def test_a_file_changed_by_one_bit_is_refused(folder: Path, name: str) -> None:
     assert caught.value.details["found"] == hashlib.sha256(content).hexdigest()
 
 
+def test_a_card_changed_in_any_byte_or_cut_anywhere_is_refused(folder: Path) -> None:
+    content = (folder / "card.toml").read_bytes()
+    changed = [content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :] for at in range(len(content))]
+    cut = [content[:at] for at in range(0, len(content), 7)]
+    for spoiled in (*changed, *cut, content + b"\n", content + content[content.index(b"[seal]") :]):
+        (folder / "card.toml").write_bytes(spoiled)
+        with pytest.raises(XcosError, match=r"card\.toml"):
+            read_model(folder)
+    (folder / "card.toml").write_bytes(content)
+    read_model(folder)
+
+
+def test_the_second_opinion_does_not_go_unnoticed_with_its_line(folder: Path) -> None:
+    (folder / "vector_calibration.json").unlink()
+    lines = (folder / "card.toml").read_text("utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith('"vector_calibration.json"')]
+    assert len(kept) == len(lines) - 1
+    (folder / "card.toml").write_text("".join(kept), "utf-8")
+    with pytest.raises(InvalidCard, match="not as it was written"):
+        read_model(folder)
+
+
 @pytest.mark.parametrize("name", [*FILES, "card.toml"])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
@@ -178,21 +206,21 @@ def test_a_file_that_the_card_does_not_name_is_refused(parts: Parts, tmp_path: P
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("xcos.model/1", "xcos.model/9", "schema"),
+        ("xcos.model/2", "xcos.model/9", "schema"),
         ("color =", "colour =", r"lacks \['color'\].*\['colour'\]"),
         ('color = "bgr"', 'color = "hsv"', "color must be"),
         ("[tensors]", "[tensor]", r"needs a table \[tensors\]"),
         ('grid = "cells"', "grid = 3", r"needs a table \[tensors\] of texts"),
         ('grid = "cells"', 'grid = "cells"\nmap = "cells"', r"unknown fields \['map'\]"),
-        ('"head.onnx" =', '"tail.onnx" =', r"lacks \['head.onnx'\].*\['tail.onnx'\]"),
-        ('sha256 = "', 'sha256 = "0', "two hashes"),
+        ('"head.onnx" =', '"tail.onnx" =', r"lacks \['head.onnx'\]"),
+        ('sha256 = "', f'sha256 = "{64 * "0"}"\nother = "', r"unknown fields \['other'\]"),
+        ('sha256 = "', 'sha256 = "0', "64 hexadecimal digits"),
+        ('"REPORT.md" =', '"../REPORT.md" =', "no file of the folder"),
         ('name = "', "name = ", "cannot read the weight card"),
     ],
 )
 def test_what_is_wrong_in_the_card_is_named(folder: Path, old: str, new: str, told: str) -> None:
-    card = (folder / "card.toml").read_text("utf-8")
-    assert old in card
-    (folder / "card.toml").write_text(card.replace(old, new, 1), "utf-8")
+    rewrite(folder, old, new)
     with pytest.raises(InvalidCard, match=told):
         read_model(folder)
 
@@ -240,6 +268,16 @@ def test_a_place_that_cannot_hold_a_folder_is_refused(parts: Parts, tmp_path: Pa
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidArgument):
         parts.write(tmp_path / place)
+
+
+def test_two_hashes_of_the_network_are_a_contradiction(folder: Path) -> None:
+    rewrite(
+        folder,
+        f'\nsha256 = "{hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()}"',
+        f'\nsha256 = "{64 * "0"}"',
+    )
+    with pytest.raises(InvalidCard, match="two hashes"):
+        read_model(folder)
 
 
 @pytest.mark.parametrize("name", ["", "nothing"])
@@ -362,3 +400,24 @@ def test_every_error_of_a_folder_is_one_of_the_packages(folder: Path) -> None:
     (folder / "calibration.json").mkdir()
     with pytest.raises(XcosError):
         read_model(folder)
+
+
+def test_a_folder_is_evaluated_on_pairs_and_searches_as_its_head_compares(folder: Path, tmp_path: Path) -> None:
+    names = [f"{number}.png" for number in range(4)]
+    for name, crop in zip(names, crops(4), strict=True):
+        Image.fromarray(crop).save(tmp_path / name)
+    (tmp_path / "pairs.csv").write_text("probe,reference,mated\n0.png,1.png,1\n2.png,3.png,1\n0.png,3.png,0\n")
+    roles = ["gallery,a,0.png", "probe,a,1.png", "gallery,b,2.png", "probe,b,3.png"]
+    (tmp_path / "set.csv").write_text("\n".join(["role,subject,photo", *roles]) + "\n")
+    for protocol, data in (("csv", "pairs.csv"), ("gallery", "set.csv")):
+        words = ["evaluate", protocol, str(tmp_path / data), "--out", str(tmp_path / protocol)]
+        assert main([*words, "--model", str(folder), "--detector", "whole-image"]) == 0
+    model = read_model(folder)
+    photos = [read_image(tmp_path / name) for name in names]
+    faces = [align(photo, WholeImage(TEMPLATE).detect(photo.pixels)[0], TEMPLATE) for photo in photos]
+    grids = model.embedder.embed(np.stack([face.crop for face in faces])).grids
+    for path, pairs in (("csv/scores.csv", ([0, 2, 0], [1, 3, 3])), ("gallery/searches.csv", ([1, 3], [0, 2]))):
+        similarity, attention = model.comparator.maps(*(grids[side] for side in pairs))
+        with (tmp_path / path).open(newline="") as file:
+            scores = [float(row["score"]) for row in csv.DictReader(file)]
+        np.testing.assert_allclose(scores, (similarity * attention).sum(axis=(1, 2)), atol=1e-6)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,21 +13,10 @@ from xcos.compare import NormWeighted, TrustWeighted, Uniform
 from xcos.detectors import Mtcnn, WholeImage, YuNet
 from xcos.embedders import DlibResNet, OnnxEmbedder
 from xcos.errors import InvalidArgument
-from xcos.explainers.cell_occlusion import CellOcclusion
-from xcos.explainers.centered import Centered
-from xcos.explainers.corr_rise import CorrRise
-from xcos.explainers.dise import Dise
 from xcos.explainers.explanation import Explainer
-from xcos.explainers.floors import CenterGaussian, Edges, RandomMap, UniformMap
-from xcos.explainers.lime import Lime
-from xcos.explainers.matcher import GridMatcher, Matcher
-from xcos.explainers.min_plus import MinPlus
-from xcos.explainers.norm_weighting import NormWeighting
-from xcos.explainers.own_maps import OwnMaps
-from xcos.explainers.rise import Rise
+from xcos.explainers.listed import Listed, load
+from xcos.explainers.matcher import GridMatcher, Matcher, VectorMatcher
 from xcos.explainers.settings import settings_of
-from xcos.explainers.sliding_occlusion import SlidingOcclusion
-from xcos.explainers.transport import Transport
 from xcos.interfaces import Comparator, Detector, Embedder
 from xcos.models import read_model
 from xcos.types import CropTemplate, FaceChoice
@@ -51,23 +41,47 @@ COMPARATORS: dict[str, Callable[[], Comparator]] = {
     "trust": TrustWeighted,
     "uniform": Uniform,
 }
-EXPLAINERS: dict[str, Callable[[Matcher], Explainer]] = {
-    "own": lambda matcher: OwnMaps(_with_cells(matcher, "own")),
-    "norm": NormWeighting,
-    "centered": lambda matcher: Centered(_with_cells(matcher, "centered"), _packaged_threshold(matcher)),
-    "cell-occlusion": CellOcclusion,
-    "x-face": SlidingOcclusion,
-    "rise": Rise,
-    "corrrise": CorrRise,
-    "minplus": MinPlus,
-    "dise": Dise,
-    "lime": Lime,
-    "transport": Transport,
-    "random": RandomMap,
-    "center": CenterGaussian,
-    "edges": Edges,
-    "uniform": UniformMap,
+EXPLAINERS: dict[str, Listed] = {
+    listed.name: listed
+    for listed in (
+        Listed("own", "xcos.explainers.own_maps:OwnMaps", needs="cells"),
+        Listed("norm", "xcos.explainers.norm_weighting:NormWeighting"),
+        Listed("centered", "xcos.explainers.centered:Centered", needs="cells", threshold="needed"),
+        Listed("cell-occlusion", "xcos.explainers.cell_occlusion:CellOcclusion"),
+        Listed("x-face", "xcos.explainers.sliding_occlusion:SlidingOcclusion"),
+        Listed("rise", "xcos.explainers.rise:Rise"),
+        Listed("corrrise", "xcos.explainers.corr_rise:CorrRise"),
+        Listed("minplus", "xcos.explainers.min_plus:MinPlus"),
+        Listed("dise", "xcos.explainers.dise:Dise"),
+        Listed("lime", "xcos.explainers.lime:Lime"),
+        Listed("transport", "xcos.explainers.transport:Transport"),
+        Listed(
+            "semantic",
+            "xcos.explainers.semantic.effects:SemanticRegions",
+            needs="cells",
+            threshold="wanted",
+            readers={"regions": "xcos.explainers.semantic.regions:named_regions"},
+        ),
+        Listed(
+            "counterfactual",
+            "xcos.explainers.counterfactual:CounterfactualQuestion",
+            needs="cells",
+            threshold="needed",
+        ),
+        Listed("grad-cam", "xcos.gradients.grad_cam:GradCam", needs="gradients"),
+        Listed("xssab", "xcos.gradients.xssab:Xssab", needs="gradients", threshold="needed"),
+        Listed("fggb", "xcos.gradients.fggb:Fggb", needs="gradients", threshold="needed"),
+        Listed("ebp", "xcos.gradients.ebp:Ebp", needs="gradients"),
+        Listed("contrastive-ebp", "xcos.gradients.ebp:ContrastiveEbp", needs="gradients"),
+        Listed("truncated-ebp", "xcos.gradients.ebp:ContrastiveEbp", needs="gradients", settings={"truncate": 0.2}),
+        Listed("subtree-ebp", "xcos.gradients.subtree_ebp:SubtreeEbp", needs="gradients"),
+        Listed("random", "xcos.explainers.floors:RandomMap"),
+        Listed("center", "xcos.explainers.floors:CenterGaussian"),
+        Listed("edges", "xcos.explainers.floors:Edges"),
+        Listed("uniform", "xcos.explainers.floors:UniformMap"),
+    )
 }
+"""Imported when they are made: those that need torch ask for it then."""
 DEFAULT_EMBEDDER = "xcos-dlib-7x7"
 OWN_COMPARATOR = {"xcos-dlib-7x7": "trust"}
 """Embedders whose grids were learned for one comparator; the others are compared by ``norm``."""
@@ -115,18 +129,23 @@ def build_verifier(
     )
 
 
-def build_matcher(*, embedder: str = "", comparator: str = "", model: str | Path = "") -> GridMatcher:
-    """What :func:`build_verifier` compares with, for explanations: these need no calibration."""
+def build_matcher(
+    *, embedder: str = "", comparator: str = "", model: str | Path = "", card: str | Path = ""
+) -> GridMatcher:
+    """What :func:`build_verifier` compares with, for explanations and evaluations: these need no calibration.
+
+    ``card`` is that of an ``embedder`` ``onnx:FILE.onnx``, where it does not lie beside it.
+    """
     if not model:
-        return GridMatcher(*_network_and_comparator(embedder, comparator))
+        return GridMatcher(*_network_and_comparator(embedder, comparator, card))
     _refuse_beside_model({"embedder": embedder, "comparator": comparator})
     folder = read_model(model)
     return GridMatcher(folder.embedder, folder.comparator)
 
 
-def _network_and_comparator(embedder: str, comparator: str) -> tuple[Embedder, Comparator]:
+def _network_and_comparator(embedder: str, comparator: str, card: str | Path = "") -> tuple[Embedder, Comparator]:
     embedder = embedder or DEFAULT_EMBEDDER
-    network = build_embedder(embedder)
+    network = build_embedder(embedder, card)
     return network, _named(COMPARATORS, comparator or OWN_COMPARATOR.get(embedder, "norm"), "comparator")()
 
 
@@ -161,34 +180,46 @@ def build_detector(name: str, template: CropTemplate) -> Detector:
     return _named(DETECTORS, name, "detector")(template)
 
 
-def build_explainer(name: str, matcher: Matcher, options: Mapping[str, str] | None = None) -> Explainer:
+def build_explainer(
+    name: str,
+    matcher: Matcher,
+    options: Mapping[str, str] | None = None,
+    *,
+    on_gradient: Callable[[], object] | None = None,
+) -> Explainer:
     """The explainer with this name for a matcher, its options from texts, such as ``{"masks": "500", "seed": "1"}``.
 
-    The threshold of ``centered`` is the packaged one of the matcher at a false match rate of 0.001 unless it is among
-    the options.
+    A threshold that is not among the options is the packaged one of the matcher at a false match rate of 0.001.
+    ``on_gradient`` is called for each gradient of the methods that take them. Raises :class:`InvalidArgument` where
+    the matcher lacks what the method needs, and :class:`~xcos.errors.MissingPackage` where torch does.
     """
+    listed = _named(EXPLAINERS, name, "method")
+    explained = listed.explained(matcher, on_gradient=on_gradient)
     given = dict(options or {})
-    if name == "centered" and "threshold" in given:
-        threshold = _parsed("threshold", given.pop("threshold"), 0.0)
-        explainer: Explainer = Centered(_with_cells(matcher, name), float(threshold))
-    else:
-        explainer = _named(EXPLAINERS, name, "method")(matcher)
-    return _with_options(explainer, given)
+    settings = {option: load(path)(given.pop(option)) for option, path in listed.readers.items() if option in given}
+    if "threshold" in given and listed.threshold:
+        settings["threshold"] = float(_parsed("threshold", given.pop("threshold"), 0.0))
+    elif listed.threshold:
+        settings["threshold"] = _packaged_threshold(matcher, needed=listed.threshold == "needed")
+    known = {*listed.readers, *(["threshold"] if listed.threshold else [])}
+    return _with_options(listed.explainer(explained, **settings), given, known)
 
 
-def _with_options(explainer: Explainer, given: Mapping[str, str]) -> Explainer:
-    """The explainer with options from texts, which become what the options are now: texts, numbers, true or false."""
-    if not given:
-        return explainer
+def _with_options(explainer: Explainer, given: Mapping[str, str], besides: Collection[str]) -> Explainer:
+    """The explainer with options from texts, which become what the options are now: texts, numbers, true or false.
+
+    ``besides`` are options it has that are not among those.
+    """
     known = settings_of(explainer)
     unknown = sorted(set(given) - set(known))
     if unknown:
+        every = [*known, *(option for option in besides if option not in known)]
         raise InvalidArgument(
-            f"method {explainer.name} has no option {', '.join(unknown)}; it has {', '.join(known) or 'none'}",
+            f"method {explainer.name} has no option {', '.join(unknown)}; it has {', '.join(every) or 'none'}",
             unknown=unknown,
         )
     values = {option: _parsed(option, text, known[option]) for option, text in given.items()}
-    return replace(explainer, **values)  # type: ignore[type-var]
+    return replace(explainer, **values) if values else explainer  # type: ignore[type-var]
 
 
 def _parsed(option: str, text: str, now: str | int | float | bool) -> str | int | float | bool:
@@ -201,36 +232,37 @@ def _parsed(option: str, text: str, now: str | int | float | bool) -> str | int 
         raise InvalidArgument(f"{option} must be {wanted}, got {text!r}") from error
 
 
-def _with_cells(matcher: Matcher, method: str) -> GridMatcher:
-    if isinstance(matcher, GridMatcher):
-        return matcher
-    raise InvalidArgument(
-        f"method {method} shows the cells of a grid and its comparator, and {matcher.name} has none; "
-        "use a method that needs only scores, such as corrrise"
-    )
+def _packaged_threshold(matcher: Matcher, *, needed: bool) -> float | None:
+    """At a false match rate of 0.001; None where there is none and none is needed."""
+    match matcher:
+        case GridMatcher(embedder, comparator):
+            names = embedder.model, comparator.name
+        case VectorMatcher(embedder):
+            names = embedder.model, VECTOR_COMPARATOR
+        case _:
+            names = matcher.name, "it"
+    calibration = packaged_calibration(*names) if needed else find_calibration(*names)
+    return calibration.threshold(1e-3).value if calibration else None
 
 
-def _packaged_threshold(matcher: Matcher) -> float:
-    grid = _with_cells(matcher, "centered")
-    return packaged_calibration(grid.embedder.model, grid.comparator.name).threshold(1e-3).value
-
-
-def build_embedder(name: str) -> Embedder:
-    """The embedder of this name; ``onnx:FILE.onnx`` is a user's, with its card ``FILE.json`` beside it."""
+def build_embedder(name: str, card: str | Path = "") -> Embedder:
+    """The embedder of this name; ``onnx:FILE.onnx`` is a user's, with its ``card``, by default ``FILE.json``."""
     kind, _, file = name.partition(":")
     if kind == "onnx":
         if not file:
             raise InvalidArgument(
                 "an ONNX embedder needs its model, with the card beside it: onnx:FILE.onnx, FILE.json"
             )
-        return OnnxEmbedder(file, read_card(Path(file).with_suffix(".json")))
+        return OnnxEmbedder(file, read_card(card or Path(file).with_suffix(".json")))
     return _named(EMBEDDERS, name, "embedder")()
 
 
 def _named(table: dict[str, T], name: str, what: str) -> T:
-    if name not in table:
-        raise InvalidArgument(f"{what} {name!r} is unknown; one of {', '.join(sorted(table))}", name=name)
-    return table[name]
+    if name in table:
+        return table[name]
+    near = get_close_matches(name.lower().replace("_", "-"), table, n=3, cutoff=0.65)
+    hint = f"did you mean {' or '.join(near)}? There are" if near else "one of"
+    raise InvalidArgument(f"{what} {name!r} is unknown; {hint} {', '.join(sorted(table))}", name=name, near=near)
 
 
 def packaged_calibration(model: str, comparator: str) -> Calibration:

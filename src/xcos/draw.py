@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,7 +54,8 @@ def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
     cells = comparison.similarity.shape
     _crop(canvas, across[0], top, "Probe", result.probe, cells)
     _crop(canvas, across[1], top, "Reference", result.reference, cells)
-    _maps(canvas, across[2:], top, comparison, threshold)
+    for x, view in zip(across[2:], map_views(comparison, threshold), strict=True):
+        _map(canvas, x, top, view)
     _score_scale(canvas, result, top + PANEL + 94)
     _footer(canvas, result)
     return canvas.pixels()
@@ -79,49 +81,59 @@ def candidate_picture(
     canvas.text(MARGIN, 60, _fitted(canvas, subtitle), 13, SOFT)
     across = [MARGIN + index * (PANEL + GAP) for index in range(5)]
     _crop(canvas, across[0], 106, "Probe", probe, comparison.similarity.shape)
-    _maps(canvas, across[1:4], 106, comparison, threshold)
+    for x, view in zip(across[1:4], map_views(comparison, threshold), strict=True):
+        _map(canvas, x, 106, view)
     if difference is not None:
         most = float(np.abs(difference).max()) or 1e-9
         ticks = ((-most, f"{-most:.3f}"), (0.0, "0"), (most, f"{most:.3f}"))
         words = f"Ahead of the next: {difference.sum():+.4f}"
-        _map(canvas, across[4], 106, words, difference, diverging(-most, 0.0, most), ticks)
+        _map(canvas, across[4], 106, MapView(words, difference, diverging(-most, 0.0, most), ticks))
     return canvas.pixels()
 
 
-def _maps(canvas: Canvas, across: Sequence[float], top: float, comparison: Comparison, threshold: float | None) -> None:
-    """Similarity, attention and contribution, each with a colour bar."""
-    # What the threshold asks of each cell's similarity, so that colours change where a cell's support does.
-    middle = 0.0 if threshold is None else threshold / (float(comparison.attention.sum()) or 1.0)
-    low = min(-1 + 2 * middle, float(comparison.similarity.min()))
-    _map(
-        canvas,
-        across[0],
-        top,
-        "Similarity of each cell",
-        comparison.similarity,
-        diverging(low, middle, 1.0),
-        ((low, f"{low:.2f}"), (middle, "0" if threshold is None else f"{middle:.2f} threshold"), (1.0, "1")),
-    )
+@dataclass(frozen=True, eq=False)
+class MapView:
+    """One map of a comparison and how it is coloured."""
+
+    title: str
+    values: Maps
+    shade: Shade
+    ticks: tuple[tuple[float, str], ...]
+    """Values and words along the colour bar."""
+
+
+def map_views(comparison: Comparison, threshold: float | None) -> tuple[MapView, MapView, MapView]:
+    """Similarity, whose colours change at what the ``threshold`` asks of a cell (0 without one), attention and
+    contribution."""
+    asked = 0.0 if threshold is None else asked_of_cells(comparison, threshold)
+    low = min(-1 + 2 * asked, float(comparison.similarity.min()))
     most = float(comparison.attention.max())
-    _map(
-        canvas,
-        across[1],
-        top,
-        "Attention: weight of each cell",
-        comparison.attention,
-        sequential(BLUES, 0, most),
-        ((0, "0"), (most, f"{most:.3f}")),
+    least, largest = min(0.0, float(comparison.contribution.min())), max(0.0, float(comparison.contribution.max()))
+    return (
+        MapView(
+            "Similarity of each cell",
+            comparison.similarity,
+            diverging(low, asked, 1.0),
+            ((low, f"{low:.2f}"), (asked, "0" if threshold is None else f"{asked:.2f} threshold"), (1.0, "1")),
+        ),
+        MapView(
+            "Attention: weight of each cell",
+            comparison.attention,
+            sequential(BLUES, 0, most),
+            ((0, "0"), (most, f"{most:.3f}")),
+        ),
+        MapView(
+            f"Contribution: sums to {comparison.score:.4f}",
+            comparison.contribution,
+            sequential(GREENS, least, largest),
+            ((least, f"{least:.3f}" if least else "0"), (largest, f"{largest:.3f}")),
+        ),
     )
-    least, most = min(0.0, float(comparison.contribution.min())), max(0.0, float(comparison.contribution.max()))
-    _map(
-        canvas,
-        across[2],
-        top,
-        f"Contribution: sums to {comparison.score:.4f}",
-        comparison.contribution,
-        sequential(GREENS, least, most),
-        ((least, f"{least:.3f}" if least else "0"), (most, f"{most:.3f}")),
-    )
+
+
+def asked_of_cells(comparison: Comparison, threshold: float) -> float:
+    """The similarity that the threshold asks of each cell, so that colours change where a cell's support does."""
+    return threshold / (float(comparison.attention.sum()) or 1.0)
 
 
 def _headline(canvas: Canvas, result: Verification) -> None:
@@ -178,30 +190,29 @@ def _crop(canvas: Canvas, x: float, y: float, title: str, sample: Sample, cells:
     )
 
 
-def _map(
-    canvas: Canvas,
-    x: float,
-    y: float,
-    title: str,
-    values: Maps,
-    shade: Shade,
-    ticks: Sequence[tuple[float, str]],
-) -> None:
-    canvas.text(x, y - 8, title, 14)
-    rows, cols = values.shape
+def _map(canvas: Canvas, x: float, y: float, view: MapView) -> None:
+    canvas.text(x, y - 8, view.title, 14)
+    rows, cols = view.values.shape
     tall, wide = PANEL / rows, PANEL / cols
-    size = min(13.0, wide / 3.4, tall * 0.8)
-    for (row, col), value in np.ndenumerate(values):
-        color = shade(float(value))
+    size = number_size(rows, cols)
+    for (row, col), value in np.ndenumerate(view.values):
+        color = view.shade(float(value))
         canvas.box(x + col * wide, y + row * tall, wide, tall, color)
-        if size >= 6:
+        if size:
             middle = x + (col + 0.5) * wide, y + (row + 0.5) * tall
-            canvas.text(*middle, _short(float(value)), size, readable_on(color), "mm")
+            canvas.text(*middle, cell_text(float(value)), size, readable_on(color), "mm")
     canvas.box(x, y, PANEL, PANEL, None, LINE)
-    _color_bar(canvas, x, y + PANEL + 8, shade, ticks)
+    _color_bar(canvas, x, y + PANEL + 8, view.shade, view.ticks)
 
 
-def _short(value: float) -> str:
+def number_size(rows: int, cols: int) -> float:
+    """Size of a cell's number where a map is :data:`PANEL` wide; 0 where it would be too small to be read."""
+    size = min(13.0, PANEL / cols / 3.4, PANEL / rows * 0.8)
+    return size if size >= 6 else 0.0
+
+
+def cell_text(value: float) -> str:
+    """A number short enough for a cell: two digits, three below 0.1, without the 0 before the point."""
     text = f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3f}"
     return text.replace("0.", ".", 1) if abs(value) < 1 and value != 0 else text
 

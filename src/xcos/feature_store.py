@@ -254,11 +254,6 @@ class FeatureStore:
         for key, refused in shard.refused.items():
             self.known.setdefault(key, refused)
 
-    def keep(self, results: Mapping[str, Kept | Refused], precision: Literal["single", "half"]) -> None:
-        """Makes known, and writes where there is a folder, what came of some photos."""
-        shard = make_shard(results, precision)
-        self.add(shard if self.folder is None else open_shard(write_shard(shard, self.folder), check=False))
-
     def load(self, wanted: set[str]) -> None:
         """Makes known all shards in the folder that speak of one of the ``wanted`` keys.
 

@@ -12,17 +12,20 @@ from typing import BinaryIO, TextIO
 from xcos.errors import InvalidArgument
 
 
-def write_atomically(path: str | Path, content: bytes) -> None:
+def write_atomically(path: str | Path, content: bytes | Iterable[bytes], *, flush: bool = True) -> None:
     """Writes beside ``path``, flushes to the disk and renames; on any error the old file stays as it was.
+
+    ``content`` may come in parts, of which one is held at a time. Without ``flush``, which takes most of the time, a
+    power failure may leave an empty file: for what is checked when it is read, and can be made again.
 
     A symbolic link is followed; what is no regular file (a device, a pipe) is refused, never replaced.
     """
-    with replacing(path) as file:
-        file.write(content)
+    with replacing(path, flush=flush) as file:
+        file.writelines([content] if isinstance(content, bytes) else content)
 
 
 @contextmanager
-def replacing(path: str | Path, *, private: bool = False) -> Iterator[BinaryIO]:
+def replacing(path: str | Path, *, private: bool = False, flush: bool = True) -> Iterator[BinaryIO]:
     """A file that takes the place of ``path`` when the block ends well, as :func:`write_atomically`.
 
     ``private`` leaves it to be read by its owner alone.
@@ -36,7 +39,8 @@ def replacing(path: str | Path, *, private: bool = False) -> Iterator[BinaryIO]:
         with os.fdopen(descriptor, "w+b") as file:
             yield file
             file.flush()
-            os.fsync(descriptor)
+            if flush:
+                os.fsync(descriptor)
         if not private:
             Path(temporary).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
         Path(temporary).replace(path)
@@ -69,6 +73,14 @@ def new_file(path: str | Path) -> Iterator[tuple[Path, Path]]:
         raise taken from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_through(path: Path, content: bytes) -> None:
+    """Writes a new file and flushes it to the disk, for a folder that is renamed once all in it is written."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def require_writable(path: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:

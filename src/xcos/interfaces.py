@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from xcos.types import Crops, Face, Grids, Maps, Pixels, Templates
 from xcos.weights import WeightCard
@@ -24,6 +24,7 @@ class Detector(Protocol):
         ...
 
 
+@runtime_checkable
 class Embedder(Protocol):
     """Turns aligned crops into templates."""
 

@@ -18,11 +18,14 @@ from xcos.calibration import Calibration, read_calibration
 from xcos.comparators.learned import LearnedHead
 from xcos.embedders.onnx_model import OnnxEmbedder
 from xcos.errors import InvalidArgument, InvalidCard, InvalidModel
+from xcos.files import write_through
 from xcos.verifier import VECTOR_COMPARATOR
 from xcos.weights import WeightCard, card_from, read_fields, require_fields
 
-SCHEMA = "xcos.model/1"
+SCHEMA = "xcos.model/2"
 CARD = "card.toml"
+TRAINING_CONFIG = "config.toml"
+"""What the folder of a training has, and that of a model has not."""
 NETWORK, HEAD, CALIBRATION, VECTOR_CALIBRATION = FILES = (
     "model.onnx",
     "head.onnx",
@@ -30,6 +33,9 @@ NETWORK, HEAD, CALIBRATION, VECTOR_CALIBRATION = FILES = (
     "vector_calibration.json",
 )
 REQUIRED = FILES[:3]
+SEAL = b"\n[seal]\n"
+"""Where the card's last table begins: the hash of all bytes before it. It tells what was changed or lost by accident,
+or removed together with its line; it is no signature."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +63,19 @@ class FaceModel:
 
 
 def read_model(folder: str | Path) -> FaceModel:
-    """The model in a folder; every file must be the one that ``card.toml`` names by its SHA-256.
+    """The model in a folder; every file must be the one that ``card.toml`` names by its SHA-256, itself included.
 
     Raises :class:`InvalidModel` for a file that is missing, changed, or there without standing in the card, and
     :class:`InvalidCard` for a card that is not one.
     """
     folder = Path(folder)
     fields = _card_fields(folder)
-    listed = _text_table(fields, "files", required=REQUIRED, optional=(VECTOR_CALIBRATION,))
-    tensors = _text_table(fields, "tensors", required=("grid", "vector"))
+    listed = _listed_files(fields)
+    tensors = _text_table(fields, "tensors")
+    require_fields(tensors, ("grid", "vector"), f"[tensors] of {CARD}")
     _require_listed(folder, listed)
-    card = card_from({key: fields[key] for key in fields if key not in ("schema", "tensors", "files")}, CARD)
+    own = ("schema", "tensors", "files", "seal")
+    card = card_from({key: fields[key] for key in fields if key not in own}, CARD)
     if card.sha256 != listed[NETWORK].lower():
         raise InvalidCard(f"{CARD} states two hashes of {NETWORK}: {card.sha256} and {listed[NETWORK]}; correct one")
     model = FaceModel(
@@ -107,20 +115,21 @@ def write_model(
     """The model just written to ``folder``, read back; the folder appears whole or not at all.
 
     ``card`` speaks of the bytes ``network``, whose outputs ``grid`` and ``vector`` are used. ``notes`` are texts
-    to lie beside the model, name → content. A folder that has something in it is never touched.
+    to lie beside the model, name → content; they are not read again, but for their hash. A folder that has something
+    in it is never touched.
     """
     folder = require_new_folder(folder)
     files = {NETWORK: network, HEAD: head, CALIBRATION: _json(calibration)}
     if vector_calibration is not None:
         files[VECTOR_CALIBRATION] = _json(vector_calibration)
+    files |= {name: text.encode() for name, text in (notes or {}).items()}
     content = {
         "schema": SCHEMA,
         **card.to_dict(),
         "tensors": {"grid": grid, "vector": vector},
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
-    files[CARD] = toml(content).encode()
-    files |= {name: text.encode() for name, text in (notes or {}).items()}
+    files[CARD] = _sealed(toml(content).encode())
     try:
         temporary = folder.parent / f".{folder.name[:40]}.{secrets.token_hex(4)}.tmp"
         temporary.mkdir()
@@ -128,7 +137,7 @@ def write_model(
         raise _unwritable(folder, error) from error
     try:
         for name, part in files.items():
-            _write_through(temporary / name, part)
+            write_through(temporary / name, part)
         read_model(temporary)
         if folder.exists():
             folder.rmdir()  # empty, or this fails and nothing was changed
@@ -149,7 +158,7 @@ def require_new_folder(folder: str | Path) -> Path:
         raise InvalidArgument(f"{folder} is a file; give a new folder", path=str(folder))
     if not folder.parent.is_dir() or not os.access(folder.parent, os.W_OK):
         raise InvalidArgument(
-            f"{folder} cannot be written: the folder it goes into is missing or protected", path=str(folder)
+            f"{folder} cannot be written: the folder {folder.parent} is missing or protected", path=str(folder)
         )
     return folder
 
@@ -188,57 +197,87 @@ def _toml_text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def is_model(folder: Path) -> bool:
+    """Whether the folder is, or once was, one that :func:`write_model` made."""
+    return (folder / CARD).is_file() and str(read_fields(folder / CARD).get("schema", "")).startswith("xcos.model/")
+
+
 def _card_fields(folder: Path) -> dict[str, object]:
-    if not (folder / CARD).is_file():
-        raise InvalidModel(
-            f"{folder} is no model folder: it has no {CARD}; make one with 'xcos plug', or give a folder made by it",
-            path=str(folder),
-        )
+    if not (folder / CARD).is_file() or ((folder / TRAINING_CONFIG).is_file() and not is_model(folder)):
+        raise InvalidModel(_other_folder(folder), path=str(folder))
     fields = read_fields(folder / CARD)
     if fields.get("schema") != SCHEMA:
         raise InvalidCard(f"{CARD} of {folder.name} has schema {fields.get('schema')!r}, {SCHEMA!r} was expected")
+    body, mark, seal = (folder / CARD).read_bytes().rpartition(SEAL)
+    if _sealed(body) != body + mark + seal:
+        raise InvalidCard(
+            f"{CARD} of {folder.name} is not as it was written: its last line is not the hash of those before it; copy "
+            "the whole folder again, or make it anew",
+            file=CARD,
+        )
     return fields
 
 
-def _text_table(
-    fields: Mapping[str, object], key: str, *, required: tuple[str, ...], optional: tuple[str, ...] = ()
-) -> dict[str, str]:
+def _other_folder(folder: Path) -> str:
+    """What a folder is that is no model."""
+    if not (folder / TRAINING_CONFIG).is_file():
+        return f"{folder} is no model folder: it has no {CARD}; make one with 'xcos plug', or give a folder made by it"
+    if not (folder / NETWORK).is_file():
+        return (
+            f"{folder} is the folder of a training that is not finished; go on with 'xcos train CONFIG.toml --out "
+            f"{folder} --resume', then calibrate it: xcos plug {folder} --data PEOPLE --out MODEL"
+        )
+    return (
+        f"{folder} is the folder of a training; its scores have no thresholds yet. Calibrate it on photos of people it "
+        f"was not trained on, one sub-folder each: xcos plug {folder} --data PEOPLE --out MODEL, then give MODEL"
+    )
+
+
+def _sealed(body: bytes) -> bytes:
+    """The card with the hash of all its bytes at its end."""
+    return body + SEAL + f'sha256 = "{hashlib.sha256(body).hexdigest()}"\n'.encode()
+
+
+def _listed_files(fields: Mapping[str, object]) -> dict[str, str]:
+    """Name → SHA-256 of all files but the card."""
+    listed = _text_table(fields, "files")
+    missing = [name for name in REQUIRED if name not in listed]
+    foreign = [name for name in listed if name != Path(name).name or name == CARD]
+    if missing:
+        raise InvalidCard(f"[files] of {CARD} lacks {missing}; make the folder anew")
+    if foreign:
+        raise InvalidCard(f"[files] of {CARD} names {foreign}, which is no file of the folder; make the folder anew")
+    return listed
+
+
+def _text_table(fields: Mapping[str, object], key: str) -> dict[str, str]:
     table = fields.get(key)
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
         raise InvalidCard(f"{CARD} needs a table [{key}] of texts, got {table!r}")
-    require_fields(table, (*required, *(name for name in optional if name in table)), f"[{key}] of {CARD}")
     return table
 
 
 def _require_listed(folder: Path, listed: Mapping[str, str]) -> None:
-    """Raises unless the folder has exactly the listed files of a model, each with its hash."""
+    """Raises unless the folder has all listed files, each with its hash, and no others of a model."""
     for name in FILES:
-        path = folder / name
-        if name in listed and not path.is_file():
-            raise InvalidModel(f"{folder.name} lacks {name}, which its card names; copy the whole folder again")
-        if name not in listed and path.exists():
+        if name not in listed and (folder / name).exists():
             raise InvalidModel(f"{folder.name} has {name}, which its card does not name; remove it or make it anew")
-        if name in listed:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
-            if found != listed[name].lower():
-                raise InvalidModel(
-                    f"{name} of {folder.name} has SHA-256 {found}, its card says {listed[name]}; it was changed or "
-                    "cut: copy the whole folder again",
-                    file=name,
-                    found=found,
-                    expected=listed[name],
-                )
+    for name, expected in listed.items():
+        if not (folder / name).is_file():
+            raise InvalidModel(f"{folder.name} lacks {name}, which its card names; copy the whole folder again")
+        found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        if found != expected.lower():
+            raise InvalidModel(
+                f"{name} of {folder.name} has SHA-256 {found}, its card says {expected}; it was changed or cut: copy "
+                "the whole folder again",
+                file=name,
+                found=found,
+                expected=expected,
+            )
 
 
 def _json(calibration: Calibration) -> bytes:
     return (json.dumps(calibration.to_dict(), indent=1) + "\n").encode()
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _unwritable(folder: Path, error: OSError) -> InvalidArgument:

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from xcos.errors import UsageError
 
@@ -31,6 +31,8 @@ class Table:
     """As written, without space around them; empty where the file is."""
     rows: Iterator[Row]
     """Read as they are asked for, once; blank lines are left out."""
+    lines: int
+    """How many there are below the header, a line break in quotes or at the end among them."""
 
 
 def read_table(content: bytes, refusal: Refusal) -> Table:
@@ -42,13 +44,15 @@ def read_table(content: bytes, refusal: Refusal) -> Table:
     if b"\0" in content:
         line = content.count(b"\n", 0, content.index(b"\0")) + 1
         raise refusal("a NUL byte; this is no CSV file", line)
-    rows = _rows(content.decode("utf-8-sig", "surrogateescape"), refusal)
+    text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", "surrogateescape", newline="")  # decoded as it is read
+    rows = _rows(text, refusal)
     header = next(rows, Row(1, []))
-    return Table([name.strip() for name in header.cells], (row for row in rows if row.cells))
+    lines = content.count(b"\n") - header.line
+    return Table([name.strip() for name in header.cells], (row for row in rows if row.cells), max(0, lines))
 
 
-def _rows(text: str, refusal: Refusal) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _rows(text: TextIO, refusal: Refusal) -> Iterator[Row]:
+    reader = csv.reader(text, strict=True)
     try:
         for cells in reader:
             yield Row(reader.line_num, cells)

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,8 +75,16 @@ def read_fields(path: str | Path) -> dict[str, object]:
     parse, kind = (tomllib.loads, "TOML table") if path.suffix.lower() == ".toml" else (json.loads, "JSON object")
     try:
         fields = parse(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidCard(f"cannot read the weight card {path.name}: {error}; it must be a {kind}") from error
+    except OSError as error:
+        raise InvalidCard(
+            f"cannot read the weight card {path}: {error.strerror or error}; give a card's file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidCard(f"the weight card {path.name} is no text; it must be a {kind}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidCard(
+            f"cannot read the weight card {path.name}: {error}; by its ending it must be a {kind}"
+        ) from error
     if not isinstance(fields, dict):
         raise InvalidCard(f"the weight card {path.name} must be a {kind}, got {type(fields).__name__}")
     return fields
@@ -88,7 +97,7 @@ def card_from(fields: Mapping[str, object], shown: str) -> WeightCard:
     try:
         return WeightCard(
             name=_text(fields, "name"),
-            sha256=_text(fields, "sha256").lower(),
+            sha256=_sha256(fields["sha256"]),
             template=_template(fields["template"]),
             color=_color(fields["color"]),
             mean=_mean(fields["mean"]),
@@ -105,9 +114,9 @@ def require_fields(fields: Mapping[str, object], wanted: Sequence[str], what: st
     """Raises :class:`InvalidCard` unless ``fields`` has exactly the ``wanted`` keys."""
     missing, unknown = [key for key in wanted if key not in fields], sorted(set(fields) - set(wanted))
     if missing or unknown:
+        found = [f"lacks {missing}"] * bool(missing) + [f"has unknown fields {unknown}"] * bool(unknown)
         raise InvalidCard(
-            f"{what} lacks {missing or 'nothing'} and has unknown fields {unknown or 'none'}; "
-            f"it needs exactly {', '.join(wanted)}",
+            f"{what} {' and '.join(found)}; it needs exactly {', '.join(wanted)}",
             missing=missing,
             unknown=unknown,
         )
@@ -116,8 +125,14 @@ def require_fields(fields: Mapping[str, object], wanted: Sequence[str], what: st
 def _text(fields: Mapping[str, object], key: str) -> str:
     value = fields[key]
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{key} must be a text, got {value!r}")
+        raise ValueError(f"{key} must be a text that says something, got {value!r}")
     return value
+
+
+def _sha256(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-fA-F]{64}", value):
+        raise ValueError(f"sha256 must be the 64 hexadecimal digits that sha256sum prints for the file, got {value!r}")
+    return value.lower()
 
 
 def _color(value: object) -> Literal["rgb", "bgr"]:
@@ -151,7 +166,13 @@ def _template(value: object) -> CropTemplate:
             raise ValueError(f"template {value!r} is unknown; one of {sorted(TEMPLATES)} or an object with points")
         return TEMPLATES[value]
     if isinstance(value, dict):
-        return CropTemplate(str(value["name"]), int(value["width"]), int(value["height"]), value["points"])
+        wanted = ("name", "width", "height", "points")
+        if set(value) != set(wanted):
+            raise ValueError(f"template needs exactly {', '.join(wanted)}, got {', '.join(map(str, value)) or 'none'}")
+        width, height = value["width"], value["height"]
+        if not (isinstance(width, int) and isinstance(height, int)):
+            raise ValueError(f"width and height of a template are whole pixels, got {width!r} and {height!r}")
+        return CropTemplate(str(value["name"]), width, height, value["points"])
     raise ValueError(f"template must be a name or an object, got {value!r}")
 
 

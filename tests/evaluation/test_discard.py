@@ -40,6 +40,7 @@ def test_at_any_share_the_rate_is_that_of_the_pairs_kept(seed: int, count: int, 
     kept = mated[quality >= max(allowed)]
     curve = error_versus_discard(mated, one.astype(float), other.astype(float), threshold=0.0)
     assert curve.at(share) == pytest.approx((kept < 0).mean(), abs=1e-12)
+    assert curve.least_quality(share) == max(allowed)
 
 
 def test_the_area_is_the_integral_of_the_steps() -> None:

@@ -20,10 +20,18 @@ from hypothesis import strategies as st
 from xcos.catalog import DATA, default_verifier
 from xcos.errors import InvalidArgument, NoFace
 from xcos.evaluation import embedding
-from xcos.evaluation.embedding import EmbeddedSamples, FailedPhoto, embed_samples, photos_per_shard, shares
+from xcos.evaluation.embedding import (
+    EmbeddedSamples,
+    FailedPhoto,
+    HashedSamples,
+    embed_samples,
+    hash_photos,
+    photos_per_shard,
+    shares,
+)
 from xcos.evaluation.engines import LocalPool
 from xcos.evaluation.protocol import PhotoSource, Samples, SampleSource, single
-from xcos.evaluation.work import MEASURES, QUALITIES
+from xcos.evaluation.work import MEASURES, QUALITIES, TIMES
 from xcos.extractor import Extractor, ReadyPhoto
 from xcos.types import Quality, Templates
 
@@ -56,7 +64,7 @@ class Run:
 
 
 def run(
-    wanted: Samples,
+    wanted: Samples | HashedSamples,
     cache: Path | None = None,
     *,
     embedder: AngleEmbedder | None = None,
@@ -117,9 +125,10 @@ def test_real_networks_give_the_templates_and_measures_of_the_extractor(example:
     for at, sample in enumerate(located):
         assert Quality(**{name: made.measures[name][at] for name in QUALITIES}) == sample.quality
         assert made.measures["faces_found"][at] == sample.faces_found
+        assert made.measures["confidence"][at] == sample.face.face.confidence
         assert made.sha256[at] == sample.sha256
-    assert (made.measures["detect_ms"] > 0).all()
-    assert (made.measures["embed_ms"] > 0).all()
+    for name in TIMES:
+        assert (made.measures[name] > 0).all()
 
 
 def test_a_photo_in_bytes_is_the_photo_in_its_file(tmp_path: Path) -> None:
@@ -128,6 +137,18 @@ def test_a_photo_in_bytes_is_the_photo_in_its_file(tmp_path: Path) -> None:
     one, other = run(singles(*files)).made, run(singles(*in_bytes)).made
     np.testing.assert_array_equal(grids(one), grids(other))
     assert one.sha256 == other.sha256
+
+
+def test_photos_that_were_hashed_once_serve_any_number_of_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = singles(*(photo(tmp_path, angle) for angle in (10, 50)), PhotoSource("gone", tmp_path / "gone.png"))
+    hashed = hash_photos(wanted)
+    monkeypatch.setattr(embedding, "file_bytes", lambda _: pytest.fail("a photo was read again for its hash"))
+    for twist in (2.0, 3.0):
+        made = run(hashed, embedder=AngleEmbedder(twist=twist)).made
+        assert made.samples is wanted
+        assert made.present.tolist() == [True, True, False]
 
 
 def test_the_second_look_is_taken_only_where_it_is_asked_for(tmp_path: Path) -> None:
@@ -282,6 +303,7 @@ def test_given_landmarks_are_used_and_no_detector_is_asked(tmp_path: Path) -> No
     for name in ("inter_eye", "sharpness", "yaw", "residual", "outside"):
         assert given_.made.measures[name][0] == by_detector.measures[name][0]
     assert np.isnan(given_.made.measures["faces_found"][0])
+    assert np.isnan(given_.made.measures["confidence"][0])
     assert np.isnan(given_.made.measures["second_look"][0])
 
 

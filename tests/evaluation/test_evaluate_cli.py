@@ -21,7 +21,7 @@ VIEWS = ("front", "smile", "yaw", "light")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs on all pairs of six rendered people, one photo of which shows no face."""
+    """All pairs of six rendered people, one photo of which shows no face: two runs, and one with another cache."""
     home = tmp_path_factory.mktemp("evaluate")
     names = [f"{person}_{view}" for person in range(6) for view in VIEWS]
     for name in names:
@@ -32,9 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [f"{a}.jpg,{b}.jpg,{int(a[0] == b[0])},{a[0]},{b[0]}" for a, b in combinations(names, 2)]
     header = "probe,reference,mated,probe_subject,reference_subject"
     (home / "pairs.csv").write_text("\n".join([header, *rows]) + "\n")
-    for out in ("one", "two"):
-        words = ["evaluate", "csv", str(home / "pairs.csv"), "--out", str(home / out), "--cache", str(home / "cache")]
-        assert main([*words, "--against", "dlib"]) == 0
+    for out, cache, more in (("one", "cache", []), ("two", "cache", []), ("apart", "other", ["--no-pictures"])):
+        words = ["evaluate", "csv", str(home / "pairs.csv"), "--out", str(home / out), "--cache", str(home / cache)]
+        assert main([*words, "--against", "dlib", *more]) == 0
     return home
 
 
@@ -43,6 +43,32 @@ def test_a_second_run_gives_the_same_bytes(folder: Path) -> None:
     assert names == ["report.html", "report.json", "report.md", "scores-2.csv", "scores-3.csv", "scores.csv"]
     for name in names:
         assert (folder / "one" / name).read_bytes() == (folder / "two" / name).read_bytes()
+
+
+def test_with_another_cache_all_but_the_times_is_the_same(folder: Path) -> None:
+    one, apart = (json.loads((folder / out / "report.json").read_text()) for out in ("one", "apart"))
+    assert len(one["timings"]["models"]) == len(apart["timings"]["models"]) == 2
+    assert [each["photos"] for each in one["timings"]["models"]] == [23, 23]
+    for document in (one, apart):
+        for changing in ("timings", "findings_sha256", "caveats"):
+            document.pop(changing)
+        for matcher in document["matchers"]:
+            for pair in (*matcher["false_matches"], *matcher["false_non_matches"]):
+                pair.pop("evidence", None)
+    assert one == apart
+
+
+def test_the_evidence_of_the_hardest_pairs_sums_to_their_scores(folder: Path) -> None:
+    document = json.loads((folder / "one" / "report.json").read_text())
+    shown = [
+        [pair for kind in ("false_matches", "false_non_matches") for pair in matcher[kind] if "evidence" in pair]
+        for matcher in document["matchers"]
+    ]
+    assert [len(pairs) for pairs in shown] == [10, 0, 10], "a vector has no grid to show"
+    for pair in (*shown[0], *shown[2]):
+        assert np.sum(pair["evidence"]["contribution"]) == pytest.approx(pair["score"], abs=1e-4)
+    assert (folder / "one" / "report.html").read_text().count("data:image/jpeg;base64,") == 40
+    assert "data:image" not in (folder / "apart" / "report.html").read_text()
 
 
 def test_the_table_of_scores_reads_back_to_the_rates_of_the_report(folder: Path) -> None:
@@ -78,7 +104,7 @@ def test_so_few_people_support_no_threshold_and_the_page_says_so(folder: Path) -
     document = json.loads((folder / "one" / "report.json").read_text())
     assert all(point["threshold"] is None for point in document["matchers"][0]["points"])
     assert "unsupported" in page
-    assert not re.search(r"<script|<link|url\((?!#)|src=", page), "the page needs nothing from outside"
+    assert not re.search(r"<script|<link|url\((?!#)|src=|href=\"(?!#|data:image/jpeg)", page), "nothing from outside"
 
 
 def test_every_number_of_the_page_s_tables_stands_in_the_document(folder: Path) -> None:

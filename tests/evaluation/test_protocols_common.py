@@ -161,6 +161,23 @@ def test_all_missing_photos_are_counted(name: str, made: Made) -> None:
     assert missing == (30 if name == "ytf" else len(photos))
 
 
+def test_without_its_photos_a_set_is_the_same_where_nobody_will_look_at_them(name: str, made: Made) -> None:
+    plain = read(name, made)
+    for photo in plain.samples.photos:
+        assert isinstance(photo.source, Path)
+        photo.source.unlink()
+    bare = read_protocol(name, made.folder, with_photos=False)
+    assert isinstance(bare, VerificationProtocol)
+    for column in ("probe", "reference", "mated", "fold"):
+        assert np.array_equal(getattr(plain, column), getattr(bare, column))
+    names, told = ([each.samples.name(at) for at in range(len(each.samples))] for each in (plain, bare))
+    if name == "masked":  # its list does not say how the files end
+        names = [each.replace(".png", ".jpg") for each in names]
+    assert told == names
+    assert np.array_equal(plain.samples.subjects, bare.samples.subjects)
+    assert (plain.sha256, plain.samples.subjects_known) == (bare.sha256, bare.samples.subjects_known)
+
+
 def only(name: str, made: Made, *, mated: bool) -> None:
     """Leaves pairs of one kind in the lists, where their form allows that."""
     if name.startswith("ijb"):
@@ -248,8 +265,8 @@ def test_an_unknown_protocol_is_told_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_every_published_set_names_its_owner() -> None:
-    assert set(READERS) - set(OWNERS) == {"csv", "grouped"}
-    assert set(VERIFICATION) | {"tinyface"} == set(READERS)
+    assert set(READERS) - set(OWNERS) == {"csv", "gallery", "grouped"}
+    assert set(VERIFICATION) | {"gallery", "tinyface"} == set(READERS)
     for owner in OWNERS.values():
         assert owner.page.startswith("http")
         assert owner.page in owner.told

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 from score_sets import set_of
 
 from xcos.errors import InvalidArgument
@@ -17,7 +18,15 @@ from xcos.evaluation.bootstrap import BinnedScores, draw, fitting_strength
 from xcos.evaluation.error_rates import ErrorRates
 from xcos.evaluation.fold_accuracy import contiguous_folds, fold_accuracy_at_midpoints
 from xcos.evaluation.scores import FAILED, ScoreSet
-from xcos.evaluation.uncertainty import Differences, Estimate, Estimates, share_estimate, unsupported
+from xcos.evaluation.uncertainty import (
+    Differences,
+    Estimate,
+    Estimates,
+    drawn_estimate,
+    mean_estimate,
+    share_estimate,
+    unsupported,
+)
 from xcos.intervals import LEAST_ERRORS, rule_of_three
 
 
@@ -429,3 +438,66 @@ def test_models_are_compared_on_the_same_pairs_and_draws_only() -> None:
 def test_one_kind_of_pairs_alone_has_no_figures() -> None:
     with pytest.raises(InvalidArgument, match="need mated and non-mated"):
         Estimates(set_of([0.5, 0.9], [])).eer()
+
+
+# Means of figures that pairs have
+
+
+def test_the_mean_over_pairs_that_share_nobody_has_no_less_than_the_plain_standard_error() -> None:
+    values = np.random.default_rng(0).normal(size=500)
+    people = np.arange(500)
+    mated = mean_estimate(values, np.ones(500, bool), people, people)
+    others = mean_estimate(values, np.zeros(500, bool), people, people + 500)
+    half = stats.t.ppf(0.975, 499) * values.std(ddof=1) / math.sqrt(500)
+    for found in (mated, others):
+        assert found.value == pytest.approx(values.mean())
+        assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.02)
+
+
+def test_pairs_of_one_person_count_as_one() -> None:
+    values = np.random.default_rng(1).normal(size=50)
+    once = mean_estimate(values, np.ones(50, bool), np.arange(50), np.arange(50))
+    people = np.repeat(np.arange(50), 20)
+    often = mean_estimate(np.repeat(values, 20), np.ones(1000, bool), people, people)
+    assert (often.low, often.high) == pytest.approx((once.low, once.high))
+    assert (once.trials, often.trials) == (50, 1000)
+
+
+def test_the_interval_of_a_mixture_does_not_hold_the_mixture_itself() -> None:
+    """All mated pairs have 0 and all others 1: the mean is known exactly, whoever is drawn."""
+    mated = np.arange(40) % 2 == 0
+    probe = np.arange(40) // 2
+    found = mean_estimate((~mated).astype(float), mated, probe, np.where(mated, probe, 100 + probe))
+    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("shared", [0.0, 1.0])
+def test_the_interval_of_a_mean_holds_the_truth_as_often_as_it_says(shared: float) -> None:
+    """40 people, everybody with the next three; what a person brings to all pairs is ``shared``."""
+    hits = 0
+    probe = np.repeat(np.arange(40), 3)
+    reference = (probe + np.tile([1, 2, 3], 40)) % 40
+    for seed in range(300):
+        random = np.random.default_rng(seed)
+        brought = random.normal(0, shared, 40)
+        values = random.normal(size=120) + brought[probe] + brought[reference]
+        found = mean_estimate(values, np.zeros(120, bool), probe, reference)
+        hits += found.low <= 0 <= found.high
+    assert 0.92 <= hits / 300 <= 0.99
+
+
+def test_values_that_apply_to_some_pairs_are_averaged_over_those_and_end_where_values_end() -> None:
+    values = np.array([1.0, 1.0, 0.9, np.nan, np.nan])
+    found = mean_estimate(values, np.array([True, True, True, False, False]), np.arange(5), np.array([0, 1, 2, 0, 1]))
+    assert found.value == pytest.approx(2.9 / 3)
+    assert (found.high, found.trials) == (1.0, 3)
+    assert not mean_estimate(np.full(3, np.nan), np.ones(3, bool), np.arange(3), np.arange(3)).supported
+
+
+def test_a_mean_drawn_anew_has_the_interval_of_the_formula() -> None:
+    shares = np.random.default_rng(2).uniform(0.2, 0.8, 60)
+    subjects = np.arange(60)
+    found = drawn_estimate(lambda weight: float(np.average(shares, weights=weight)), subjects, draws=2000)
+    wanted = mean_estimate(shares, np.ones(60, bool), subjects, subjects)
+    assert found.value == pytest.approx(wanted.value)
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from itertools import chain, combinations
 
@@ -16,7 +17,9 @@ from xcos.catalog import default_verifier
 from xcos.compare import TrustWeighted
 from xcos.errors import InvalidArgument
 from xcos.explainers.counterfactual import (
+    SIDES,
     Counterfactual,
+    CounterfactualAnswer,
     CounterfactualQuestion,
     Hiding,
     changes_to,
@@ -24,7 +27,7 @@ from xcos.explainers.counterfactual import (
     fewest_cells,
     score_without,
 )
-from xcos.explainers.explanation import on_crop
+from xcos.explainers.explanation import Cost, on_crop
 from xcos.explainers.hiding import Fill
 from xcos.explainers.matcher import GridMatcher
 from xcos.types import AlignedFace, Comparison, Reals
@@ -277,7 +280,95 @@ def test_the_words_quote_the_numbers_and_say_where_maps_and_network_differ() -> 
         assert f"{value:.4f}" in text
     assert f"{own.margin} of the 49 cells" in text
     lost = question(-1.0).ask(probe, reference).sentences()
-    assert "No set of the 49 cells" in lost[-1]
+    assert "No set of the 49 cells" in lost[1]
+
+
+def test_as_an_explainer_it_shows_the_set_by_how_much_each_cell_holds_the_decision() -> None:
+    """w (s - t / T) of the cells that are hidden, of either decision; 0 elsewhere and where no set flips."""
+    probe, reference = toy_pair()
+    clear = question(0.5).ask(probe, reference).counterfactual.comparison
+    for threshold, sign in ((clear.score - 0.01, 1), (clear.score + 0.01, -1)):
+        asked = question(threshold, steps=2)
+        found, own = asked.explain(probe, reference), asked.ask(probe, reference).counterfactual
+        assert own.renormalised is not None
+        expected = np.zeros((7, 7))
+        for cell in own.renormalised.cells:
+            expected[cell] = clear.attention[cell] * (clear.similarity[cell] - threshold)
+        assert (sign * expected >= 0).all()
+        assert sign * expected.sum() > 0
+        np.testing.assert_allclose(found.probe, on_crop(expected, SIDE, SIDE), atol=1e-9)
+        np.testing.assert_array_equal(found.probe, found.reference)
+        assert found.score == clear.score
+        assert found.settings == {"rows": 7, "cols": 7, "threshold": threshold, "fill": "black", "steps": 2}
+    assert not question(-1.0).explain(probe, reference).probe.any()
+
+
+def test_the_crops_shown_are_those_the_network_was_given() -> None:
+    probe, reference = toy_pair()
+    asked = question(0.97)
+    answer = asked.ask(probe, reference)
+    assert answer.measured is not None
+    one, other = asked.hidden(answer, probe, reference)
+    rows, cols = np.nonzero(answer.counterfactual.hidden)
+    assert answer.counterfactual.renormalised is not None
+    assert sorted(zip(rows.tolist(), cols.tolist(), strict=True)) == sorted(answer.counterfactual.renormalised.cells)
+    assert (one[rows[0] * 8 : rows[0] * 8 + 8, cols[0] * 8 : cols[0] * 8 + 8] == 0).all()
+    templates = [asked.matcher.encode(crop[None]) for crop in (one, other)]
+    assert asked.matcher.score(*templates)[0] == pytest.approx(answer.measured.both, abs=1e-12)
+
+
+def test_the_words_say_what_would_have_to_differ() -> None:
+    """0.9, 0.5, 0.1 and 0.7 of ¼ each are 0.55: 0.6 is missed by 0.05, four times that in one cell, that in all."""
+    comparison = Comparison(np.array([[0.9, 0.5], [0.1, 0.7]]), np.full((2, 2), 0.25))
+    text = told_of(comparison, 0.6)
+    assert "row 1, column 2: its similarity 0.5000 would have to rise by 0.2000" in text
+    assert "a rise of 0.0500 in each one's similarity" in text
+    fallen = told_of(comparison, 0.5)
+    assert "would have to fall by 0.2000" in fallen
+    assert "Counted as without any likeness, 1 of the 4 cells are enough: the score is 0.3250" in fallen
+    far = told_of(comparison, 0.85)  # one cell alone cannot rise by 1.2
+    assert "No similarity of one cell alone" in far
+    assert "a rise of" in far
+    assert "a rise of" not in told_of(Comparison(np.array([[0.9]]), np.array([[0.5]])), 0.6)
+
+
+def told_of(comparison: Comparison, threshold: float) -> str:
+    own = counterfactual(comparison, threshold)
+    return " ".join(CounterfactualAnswer(own, None, np.zeros((0, 3)), "mean", Cost(2)).sentences())
+
+
+def test_the_words_say_how_many_cells_the_network_needs_where_it_was_asked() -> None:
+    probe, reference = toy_pair()
+    clear = question(0.5).ask(probe, reference).counterfactual.comparison.score
+    answer = question(clear - 0.01, steps=49).ask(probe, reference)
+    margin = answer.counterfactual.margin
+    assert f"first is another after {margin} in the probe, {margin} in the reference" in " ".join(answer.sentences())
+    never = question(-1.0, steps=2).ask(probe, reference)
+    assert "after none in the probe, none in the reference, none in both photos" in " ".join(never.sentences())
+
+
+def test_the_plain_values_are_the_answer_and_survive_json() -> None:
+    probe, reference = toy_pair()
+    answer = question(0.97, steps=3).ask(probe, reference)
+    own, told = answer.counterfactual, json.loads(json.dumps(answer.to_dict(), allow_nan=False))
+    assert (told["threshold"], told["match"], told["margin"], told["fill"]) == (0.97, own.match, own.margin, "black")
+    assert own.renormalised is not None
+    assert told["renormalised"] == {
+        "cells": [list(cell) for cell in own.renormalised.cells],
+        "score": own.renormalised.score,
+    }
+    alone = np.array(told["changes"]["alone"], dtype=float)  # None becomes NaN
+    np.testing.assert_array_equal(alone, own.changes.alone)
+    assert told["steps"] == answer.steps.tolist()
+    assert told["network_margin"] == {side: answer.network_margin(side) for side in SIDES}
+    assert answer.measured is not None
+    assert told["network"] == {
+        "probe": answer.measured.probe,
+        "reference": answer.measured.reference,
+        "both": answer.measured.both,
+    }
+    nothing = question(-1.0).ask(probe, reference).to_dict()
+    assert (nothing["renormalised"], nothing["plain"], nothing["network"]) == (None, None, None)
 
 
 @pytest.mark.parametrize("threshold", [float("nan"), float("inf")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper, numpy_helper
 from PIL import Image
 
 import xcos
@@ -19,7 +21,9 @@ from xcos.cli.explain import region_means
 from xcos.detectors import Mtcnn
 from xcos.embedders import DlibResNet
 from xcos.explainers.about import METHODS, about
+from xcos.explainers.counterfactual import CounterfactualQuestion
 from xcos.explainers.explanation import Explanation
+from xcos.explainers.semantic import SemanticRegions, sentences
 from xcos.types import AlignedFace
 from xcos.verifier import Verifier
 
@@ -103,7 +107,8 @@ def test_the_json_is_the_librarys(
 def test_the_keys_of_the_json_are_those_documented(capsys: Capture) -> None:
     text = (Path(__file__).parents[2] / "docs" / "explainers" / "README.md").read_text("utf-8")
     documented = {key for line in text.splitlines() if line.startswith("| `") for key in _keys(line)}
-    assert set(document(capsys, *PHOTOS)) <= documented
+    for method in ("own", "semantic", "counterfactual"):
+        assert set(document(capsys, *PHOTOS, "--method", method)) <= documented
 
 
 def _keys(line: str) -> list[str]:
@@ -120,6 +125,98 @@ def test_the_words_quote_score_cost_parts_and_caveat(capsys: Capture, aligned: A
     assert METHODS["rise"].caveat in out
     for name, mean in region_means(expected.probe, aligned("0_front")).items():
         assert f"{mean:+.3g}" in out, name
+
+
+def test_named_regions_are_told_in_numbers_words_and_a_picture(
+    capsys: Capture, aligned: Aligned, verifier: Verifier, tmp_path: Path
+) -> None:
+    found = document(capsys, *PHOTOS, "--method", "semantic", "--granularity", "coarse")
+    explainer = build_explainer("semantic", build_matcher(), {"regions": "coarse"})
+    assert isinstance(explainer, SemanticRegions)
+    measured = explainer.measure(aligned("0_front"), aligned("1_front"))
+    assert found["semantic"] == measured.to_dict()
+    assert found["semantic"]["threshold"] == verifier.calibration.threshold(1e-3).value
+    assert found["sentences"] == sentences(measured)
+    assert found["cost"]["forward"] == measured.cost.forward == 12
+    path = tmp_path / "why.png"
+    code, out, _ = run(capsys, *PHOTOS, "--method", "semantic", "--granularity", "coarse", "--picture", str(path))
+    assert code == 0
+    for sentence in sentences(measured):
+        assert sentence in out
+    with Image.open(path) as picture:
+        assert picture.size[1] > 1100, "the numbers of all regions stand below the maps"
+
+
+def test_a_users_regions_are_measured(capsys: Capture, tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text(
+        'name = "mine"\n[[region]]\nname = "nose"\nellipses = [{ center = [0.0, 0.5], radii = [0.3, 0.3] }]\n'
+    )
+    found = document(capsys, *PHOTOS, "--method", "semantic", "--regions", str(own))
+    assert found["semantic"]["region_set"] == "mine"
+    assert [region["name"] for region in found["semantic"]["regions"]] == ["nose", "surroundings"]
+
+
+def test_what_would_flip_is_told_in_numbers_words_and_a_picture(
+    capsys: Capture, aligned: Aligned, tmp_path: Path
+) -> None:
+    words = ("--method", "counterfactual", "--option", "steps=2", "--option", "fill=black")
+    found = document(capsys, *PHOTOS, *words)
+    explainer = build_explainer("counterfactual", build_matcher(), {"steps": "2", "fill": "black"})
+    assert isinstance(explainer, CounterfactualQuestion)
+    answer = explainer.ask(aligned("0_front"), aligned("1_front"))
+    assert found["counterfactual"] == json.loads(json.dumps(answer.to_dict()))
+    assert found["counterfactual"]["margin"] == len(found["counterfactual"]["renormalised"]["cells"])
+    assert found["sentences"] == answer.sentences()
+    assert found["settings"]["steps"] == 2
+    code, out, _ = run(capsys, *PHOTOS, *words, "--picture", str(tmp_path / "why.png"))
+    assert code == 0
+    for sentence in answer.sentences():
+        assert sentence in out
+
+
+def test_other_thresholds_give_other_answers(capsys: Capture) -> None:
+    margins = [
+        document(capsys, *PHOTOS, "--method", "counterfactual", "--fmr", fmr)["counterfactual"]["margin"]
+        for fmr in ("0.001", "0.01")
+    ]
+    assert margins[0] != margins[1]
+
+
+def test_gradients_are_of_the_score_that_is_printed(capsys: Capture, verifier: Verifier) -> None:
+    own, found = (document(capsys, *PHOTOS, "--method", method) for method in ("own", "xssab"))
+    assert found["score"] == own["score"]
+    assert found["cost"] == {"forward": 4, "backward": 4, "seconds": found["cost"]["seconds"]}
+    assert found["settings"] == {"threshold": verifier.calibration.threshold(1e-3).value}
+    assert np.ptp(found["maps"]["probe"]) > 0
+
+
+def test_a_network_without_a_feature_map_has_no_cells_but_scores(capsys: Capture, tmp_path: Path) -> None:
+    network = flat_network(tmp_path)
+    code, out, err = run(capsys, *PHOTOS, "--embedder", f"onnx:{network}", "--method", "own")
+    assert (code, out) == (2, "")
+    assert "one cell, the whole face; use a method that needs only scores, such as corrrise" in err
+    found = document(capsys, *PHOTOS, "--embedder", f"onnx:{network}", "--method", "corrrise", "--budget", "8")
+    assert found["cost"]["forward"] == 18
+
+
+def flat_network(folder: Path) -> Path:
+    """A user's network that gives nothing but a vector: the mean colour of each of four bands."""
+    matrix = np.kron(np.eye(12), np.ones((1, 28 * 112)) / (28 * 112)).astype(np.float32).T  # channels × rows in bands
+    nodes = [
+        helper.make_node("Flatten", ["data"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "matrix"], ["embedding"]),
+    ]
+    inputs = [helper.make_tensor_value_info("data", 1, ["n", 3, 112, 112])]
+    outputs = [helper.make_tensor_value_info("embedding", 1, ["n", 12])]
+    graph = helper.make_graph(nodes, "flat", inputs, outputs, [numpy_helper.from_array(matrix, "matrix")])
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
+    path = folder / "flat.onnx"
+    path.write_bytes(content)
+    words = dict.fromkeys(("name", "licence", "source", "training_data"), "made up")
+    card = {**words, "template": "arcface_112", "color": "rgb", "mean": 127.5, "scale": 0.0078125}
+    path.with_suffix(".json").write_text(json.dumps({**card, "sha256": hashlib.sha256(content).hexdigest()}))
+    return path
 
 
 def test_the_threshold_explained_is_that_of_the_rate_asked_for(capsys: Capture, verifier: Verifier) -> None:
@@ -163,6 +260,17 @@ def test_which_face_is_meant_can_be_said(capsys: Capture, tmp_path: Path) -> Non
     ("words", "said"),
     [
         (("--method", "magic"), "method 'magic' is unknown; one of cell-occlusion, center"),
+        (("--method", "gradcam"), "method 'gradcam' is unknown; did you mean grad-cam? There are cell-occlusion"),
+        (("--method", ""), "method '' is unknown; one of"),
+        (("--granularity", "coarse"), "--granularity and --regions are for --method semantic, not for own"),
+        (("--method", "semantic", "--granularity", "coarse", "--regions", "my.toml"), "leave one away"),
+        (("--method", "semantic", "--regions", "nowhere.toml"), "cannot read the regions nowhere.toml"),
+        (("--method", "semantic", "--granularity", "finer"), "invalid choice: 'finer'"),
+        (("--method", "semantic", "--option", "fill=pink"), "fill must be one of"),
+        (("--method", "counterfactual", "--option", "steps=two"), "steps must be a whole number"),
+        (("--method", "grad-cam", "--comparator", "uniform"), "only the packaged networks by trust or norm"),
+        (("--method", "grad-cam", "--option", "layer=last"), "no module 'last'"),
+        (("--method", "xssab", "--embedder", "dlib", "--comparator", "trust"), "no packaged calibration"),
         (("--seed", "3"), "method own has no option seed"),
         (("--method", "x-face", "--budget", "3"), "method x-face has no option masks; it has comparing, fill"),
         (("--method", "rise", "--budget", "1"), "at least 2 masks"),

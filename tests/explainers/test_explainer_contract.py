@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,13 +19,18 @@ from xcos.explainers.corr_rise import CorrRise
 from xcos.explainers.explanation import Cost, Explainer, Explanation
 from xcos.explainers.matcher import GridMatcher, Matcher, VectorMatcher
 from xcos.explainers.own_maps import OwnMaps
+from xcos.explainers.semantic import SemanticRegions
 from xcos.testing import FAKE_CARD, ContractBroken, FakeEmbedder, check_explainer
 from xcos.types import AlignedFace, Crops, CropTemplate, Face, Maps, Templates
 from xcos.weights import WeightCard
 
 CARD = replace(FAKE_CARD, template=TEMPLATE)
 ADDITIVE = ("own", "norm", "centered", "transport")
-WITHOUT_PASSES = (*ADDITIVE, "random", "center", "edges", "uniform")
+WITHOUT_PASSES = (*ADDITIVE, "random", "center", "edges", "uniform", "counterfactual")  # no cells of noise flip
+SCORES, CELLS = (
+    [name for name, listed in EXPLAINERS.items() if listed.needs == needs] for needs in ("scores", "cells")
+)
+BLACK_BOX = [*SCORES, *CELLS]
 
 
 @dataclass(frozen=True)
@@ -34,10 +40,11 @@ class CountingEmbedder:
     model: str
     card: WeightCard = CARD
     calls: list[int] = field(default_factory=list)
+    cells: int = 4
 
     def embed(self, crops: Crops) -> Templates:
         self.calls.append(len(crops))
-        return FakeEmbedder(4, self.card, self.model).embed(crops)
+        return FakeEmbedder(self.cells, self.card, self.model).embed(crops)
 
 
 @pytest.fixture
@@ -45,9 +52,9 @@ def embedder(dlib_trusted: DlibResNet) -> CountingEmbedder:
     return CountingEmbedder(dlib_trusted.model)
 
 
-@pytest.mark.parametrize("name", EXPLAINERS)
+@pytest.mark.parametrize("name", BLACK_BOX)
 def test_explainers_keep_the_contract_and_count_every_pass(name: str, embedder: CountingEmbedder) -> None:
-    explainer = EXPLAINERS[name](GridMatcher(embedder, TrustWeighted()))
+    explainer = build_explainer(name, GridMatcher(embedder, TrustWeighted()))
     assert explainer.name == name
     cost = explainer.explain(noise(1), noise(2)).cost
     assert cost == Cost(sum(embedder.calls))
@@ -55,16 +62,25 @@ def test_explainers_keep_the_contract_and_count_every_pass(name: str, embedder: 
     check_explainer(explainer, noise(1), noise(2))
 
 
-@pytest.mark.parametrize("name", [name for name in EXPLAINERS if name not in ("own", "centered")])
+@pytest.mark.parametrize("name", SCORES)
 def test_methods_that_need_only_scores_work_on_any_matcher(name: str, embedder: CountingEmbedder) -> None:
-    found = EXPLAINERS[name](VectorMatcher(embedder)).explain(noise(1), noise(2))
-    assert found.method == name
+    for matcher in (VectorMatcher(embedder), WeightedSum(np.ones((4, 4)))):
+        assert build_explainer(name, matcher).explain(noise(1), noise(2)).method == name
 
 
-@pytest.mark.parametrize("name", ["own", "centered"])
+@pytest.mark.parametrize("name", CELLS)
 def test_methods_that_show_cells_refuse_a_matcher_without(name: str, embedder: CountingEmbedder) -> None:
-    with pytest.raises(InvalidArgument, match=rf"method {name} .* vector has none"):
-        EXPLAINERS[name](VectorMatcher(embedder))
+    for matcher in (VectorMatcher(embedder), WeightedSum(np.ones((4, 4)))):
+        with pytest.raises(InvalidArgument, match=rf"method {name} .* has none; use .* corrrise"):
+            build_explainer(name, matcher)
+
+
+@pytest.mark.parametrize("name", [*CELLS, "norm", "transport"])
+def test_methods_that_show_cells_refuse_a_grid_of_one(name: str, embedder: CountingEmbedder) -> None:
+    """As that of a network without a feature map is: its map would be one colour, whatever the photos."""
+    explainer = build_explainer(name, GridMatcher(replace(embedder, cells=1), TrustWeighted()))
+    with pytest.raises(InvalidArgument, match=rf"method {name} .* one cell, the whole face; use .* corrrise"):
+        explainer.explain(noise(1), noise(2))
 
 
 WIDE = CropTemplate("toy_wide", 40, SIDE, TEMPLATE.points)
@@ -77,10 +93,11 @@ def wide(seed: int) -> AlignedFace:
     return AlignedFace(crop, whole, WIDE, np.eye(2, 3), 0.0, 0.0)
 
 
-@pytest.mark.parametrize("name", EXPLAINERS)
+@pytest.mark.parametrize("name", BLACK_BOX)
 def test_crops_need_not_be_square(name: str, embedder: CountingEmbedder) -> None:
     card = replace(CARD, template=WIDE)
-    found = EXPLAINERS[name](GridMatcher(replace(embedder, card=card), TrustWeighted())).explain(wide(1), wide(2))
+    matcher = GridMatcher(replace(embedder, card=card), TrustWeighted())
+    found = build_explainer(name, matcher).explain(wide(1), wide(2))
     assert found.probe.shape == found.reference.shape == (SIDE, 40)
 
 
@@ -106,14 +123,39 @@ def test_the_threshold_of_centred_contributions_is_the_packaged_one_or_the_one_g
     assert build_explainer("centered", matcher, {"threshold": "0.25"}) == Centered(matcher, 0.25)
     unknown = GridMatcher(replace(embedder, model="somebody else's"), TrustWeighted())
     assert build_explainer("centered", unknown, {"threshold": "0.25"}) == Centered(unknown, 0.25)
-    with pytest.raises(InvalidArgument, match="no packaged calibration"):
-        build_explainer("centered", unknown)
+    for name in ("centered", "counterfactual"):
+        with pytest.raises(InvalidArgument, match="no packaged calibration"):
+            build_explainer(name, unknown)
+
+
+def test_regions_are_named_or_read_and_decide_nothing_without_a_threshold(
+    embedder: CountingEmbedder, tmp_path: Path
+) -> None:
+    matcher = GridMatcher(embedder, TrustWeighted())
+    own = tmp_path / "mine.toml"
+    own.write_text(
+        'name = "mine"\n[[region]]\nname = "nose"\nellipses = [{ center = [0.0, 0.5], radii = [0.3, 0.3] }]\n'
+    )
+    for given, name in (({}, "medium"), ({"regions": "fine"}, "fine"), ({"regions": str(own)}, "mine")):
+        explainer = build_explainer("semantic", matcher, given)
+        assert isinstance(explainer, SemanticRegions)
+        assert explainer.regions.name == name
+        assert explainer.threshold == pytest.approx(0.6656, abs=0.01)
+    unknown = build_explainer("semantic", GridMatcher(replace(embedder, model="somebody else's"), TrustWeighted()))
+    assert isinstance(unknown, SemanticRegions)
+    assert unknown.threshold is None
 
 
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
         ("nothing", {}, "method 'nothing' is unknown; one of cell-occlusion"),
+        ("corrise", {}, "'corrise' is unknown; did you mean corrrise or rise"),
+        ("Grad_CAM", {}, "did you mean grad-cam\\?"),
+        ("semantic", {"regions": "coarser"}, "cannot read the regions coarser"),
+        ("semantic", {"granularity": "fine"}, "has no option granularity; it has threshold, fill, regions"),
+        ("counterfactual", {"steps": "-1"}, "steps must be 0 or more"),
+        ("counterfactual", {"threshold": "nan"}, "finite"),
         ("corrrise", {"mask": "3"}, "has no option mask; it has masks, family"),
         ("own", {"seed": "3"}, "method own has no option seed; it has none"),
         ("rise", {"masks": "many"}, "masks must be a whole number, got 'many'"),

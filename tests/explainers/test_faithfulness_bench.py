@@ -16,10 +16,12 @@ from PIL import Image
 
 from xcos.catalog import DATA
 from xcos.cli.main import main
-from xcos.errors import InvalidArgument, InvalidPairList
-from xcos.explainers.bench import BenchResult, Row, default_measures, run_bench, spread
-from xcos.explainers.bench_pairs import csv_pairs, evenly, lfw_pairs, listed_pairs
-from xcos.explainers.bench_report import bench_html, bench_markdown, interval_text, overlaid, sentences, write_bench
+from xcos.errors import InvalidArgument, InvalidProtocol
+from xcos.evaluation.protocol import PhotoSource, Samples, SampleSource, VerificationProtocol
+from xcos.evaluation.uncertainty import Estimate, unsupported
+from xcos.explainers.bench import BenchResult, Row, default_measures, estimate_dict, run_bench, spread
+from xcos.explainers.bench_pairs import evenly, listed_pairs, pairs_of
+from xcos.explainers.bench_report import bench_html, bench_markdown, interval_text, sentences, write_bench
 from xcos.explainers.faithfulness import (
     CellOcclusion,
     Deletion,
@@ -30,7 +32,6 @@ from xcos.explainers.faithfulness import (
     Selectivity,
     Symmetry,
 )
-from xcos.explainers.faithfulness.intervals import Estimate, drawn_people, estimate, mean_estimate
 from xcos.explainers.faithfulness.measure import Case, Explain, Need, Play, Record
 
 METHODS = ("true", "random", "inverse", "constant")
@@ -48,60 +49,7 @@ def methods(names: Sequence[str] = METHODS, *, passes: int = 2, most: int = 10**
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> BenchResult:
-    return run_bench(matcher(), methods(), PAIRS, MEASURES, tmp_path_factory.mktemp("bench"), draws=200)
-
-
-# --- intervals ---
-
-
-def test_people_are_drawn_and_a_pair_of_two_counts_by_their_product() -> None:
-    weights = drawn_people(["a", "a", "b"], ["a", "b", "c"], draws=2000, seed=0)
-    assert weights.shape == (2000, 3)
-    assert weights.mean(axis=0) == pytest.approx([1, 2 / 3, 2 / 3], abs=0.1)  # E w = 1, E w_i w_j = 1 − 1/n
-    assert set(np.unique(weights)) <= {0, 1, 2, 3}
-
-
-def test_the_mean_and_its_interval_are_those_of_the_weighted_mean_written_out() -> None:
-    random = np.random.default_rng(0)
-    people = [str(at) for at in random.integers(0, 8, 30)]
-    values, mated = random.normal(size=30), np.ones(30, bool)
-    values[3] = np.nan
-    weights = drawn_people(people, people, draws=300, seed=1)
-
-    def mean(weight: np.ndarray) -> float:
-        used = np.isfinite(values)
-        return float(np.average(values[used], weights=weight[used]))
-
-    fast, slow = mean_estimate(values, mated, weights), estimate(mean, weights, 29)
-    assert (fast.value, fast.low, fast.high) == pytest.approx((slow.value, slow.low, slow.high))
-    assert fast.pairs == 29
-
-
-def test_the_interval_of_a_mixture_does_not_hold_the_mixture_itself() -> None:
-    """All mated pairs have 0 and all others 1: the mean is known exactly, whoever is drawn."""
-    kinds = np.arange(40) % 2 == 0
-    people = [str(at // 2) for at in range(40)]
-    others = [name if mated else f"other {at}" for at, (name, mated) in enumerate(zip(people, kinds, strict=True))]
-    found = mean_estimate((~kinds).astype(float), kinds, drawn_people(people, others, draws=200, seed=0))
-    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
-
-
-def test_an_interval_of_normal_values_holds_the_truth_as_often_as_it_says() -> None:
-    hits = 0
-    for seed in range(200):
-        random = np.random.default_rng(seed)
-        people = [str(at) for at in range(40)]
-        values = random.normal(size=40)
-        found = mean_estimate(values, np.ones(40, bool), drawn_people(people, people, draws=400, seed=seed))
-        hits += found.low <= 0 <= found.high
-    assert 0.88 <= hits / 200 <= 0.98
-
-
-def test_a_figure_that_applies_to_nothing_has_no_interval() -> None:
-    found = mean_estimate(np.full(3, np.nan), np.ones(3, bool), np.ones((5, 3)))
-    assert np.isnan(found.value)
-    assert interval_text(found) == "–"
-    assert found.to_dict() == {"value": None, "low": None, "high": None, "pairs": 0}
+    return run_bench(matcher(), methods(), PAIRS, MEASURES, tmp_path_factory.mktemp("bench"))
 
 
 # --- the table ---
@@ -122,6 +70,7 @@ class Favours:
     variant: int = 0
     needs: ClassVar[tuple[Need, ...]] = ()
     most_pairs: ClassVar[int] = 0
+    explains_again: ClassVar[bool] = False
     figures: ClassVar[tuple[Figure, ...]] = (Figure("win", "higher", headline=True),)
 
     @property
@@ -139,7 +88,7 @@ class Favours:
 
 def test_every_measure_has_one_vote_however_many_variants_it_has(tmp_path: Path) -> None:
     measures: list[Measure] = [Favours("true"), Favours("true", 1), Favours("true", 2), Favours("inverse")]
-    found = run_bench(matcher(), methods(("true", "inverse")), PAIRS, measures, tmp_path, draws=20)
+    found = run_bench(matcher(), methods(("true", "inverse")), PAIRS, measures, tmp_path)
     assert {method.name: method.rank for method in found.methods} == {"true": 1.5, "inverse": 1.5}
 
 
@@ -148,7 +97,7 @@ def test_the_table_has_every_figure_of_every_method(result: BenchResult) -> None
               for figure in measure.figures}  # fmt: skip
     assert {(row.method, row.measure.split("(")[0], row.figure) for row in result.rows} == wanted
     assert result.row("true", "cell occlusion", "rank correlation").estimate.value == pytest.approx(1)
-    assert result.row("true", "symmetry(most_pairs=6)", "maps agree").estimate.pairs == 6
+    assert result.row("true", "symmetry(most_pairs=6)", "maps agree").estimate.trials == 6
     with pytest.raises(InvalidArgument, match="no figure"):
         result.row("true", "deletion", "speed")
 
@@ -160,14 +109,17 @@ def test_one_beats_another_only_where_the_intervals_do_not_touch(result: BenchRe
     assert result.beats("true", "inverse", "deletion", "score area, mated")  # lower is better
 
     def with_row(low: float, high: float, better: str) -> BenchResult:
-        rows = [Row("a", "m", "m", "f", better, True, Estimate(0.5, 0.4, 0.6, 9)),  # type: ignore[arg-type]
-                Row("b", "m", "m", "f", better, True, Estimate((low + high) / 2, low, high, 9))]  # type: ignore[arg-type]  # fmt: skip
+        rows = [Row("a", "m", "m", "f", better, True, Estimate(0.5, 0.4, 0.6, 20, "")),  # type: ignore[arg-type]
+                Row("b", "m", "m", "f", better, True, Estimate((low + high) / 2, low, high, 20, ""))]  # type: ignore[arg-type]  # fmt: skip
         return replace(result, rows=tuple(rows))
 
     assert with_row(0.2, 0.39, "higher").beats("a", "b", "m", "f")
     assert not with_row(0.2, 0.4, "higher").beats("a", "b", "m", "f")  # they touch
     assert with_row(0.2, 0.39, "lower").beats("b", "a", "m", "f")
     assert not with_row(0.2, 0.39, "neither").beats("a", "b", "m", "f")
+    handful = with_row(0.2, 0.39, "higher")
+    rows = [replace(row, estimate=replace(row.estimate, trials=9)) for row in handful.rows]
+    assert not replace(handful, rows=tuple(rows)).beats("a", "b", "m", "f")
 
 
 def test_the_clean_pairs_set_the_threshold_that_is_told(result: BenchResult) -> None:
@@ -179,7 +131,7 @@ def test_the_clean_pairs_set_the_threshold_that_is_told(result: BenchResult) -> 
 
 def test_methods_above_the_budget_are_left_out_and_named(tmp_path: Path) -> None:
     explainers = [*methods(("true",)), *methods(("random",), passes=500)]
-    found = run_bench(matcher(), explainers, PAIRS, [CellOcclusion()], tmp_path, budget=100, draws=20)
+    found = run_bench(matcher(), explainers, PAIRS, [CellOcclusion()], tmp_path, budget=100)
     assert [method.name for method in found.methods] == ["true"]
     assert [(each.name, each.passes) for each in found.left_out] == [("random", 500)]
     assert any("random (500 passes)" in sentence for sentence in sentences(found))
@@ -206,61 +158,66 @@ def test_the_default_measures_have_different_names() -> None:
 
     names = [name_of(measure) for measure in default_measures(7, 7)]
     assert len(set(names)) == len(names) >= 14
-    most = {measure.title: measure.most_pairs for measure in default_measures(extra_pairs=30)}
-    assert most["patch-lfw"] == most["stability"] == 30
-    assert most["sensitivity"] == 20
-    assert most["deletion"] == 0
-    assert {measure.title: measure.most_pairs for measure in default_measures()}["patch-lfw"] == 0
+
+
+def test_methods_of_many_passes_explain_few_changed_pairs_and_the_others_all(tmp_path: Path) -> None:
+    light, heavy = methods(("true",)), methods(("random",), passes=17)
+    found = run_bench(matcher(), [*light, *heavy], PAIRS, [Deletion(), PatchLfw()], tmp_path, extra_pairs=4)
+    pairs = {(row.method, row.measure): row.estimate.trials for row in found.rows if row.headline}
+    assert pairs["true", "patch-lfw"] == pairs["true", "deletion"] == pairs["random", "deletion"] == len(PAIRS)
+    assert pairs["random", "patch-lfw"] == 4
+    assert len(heavy[0].asked) == len(PAIRS) + 4
+    assert any("4 pairs or fewer" in sentence for sentence in sentences(found))
 
 
 # --- resuming ---
 
 
 def test_a_second_run_computes_nothing_and_gives_the_same(tmp_path: Path) -> None:
-    first = run_bench(matcher(), methods(), PAIRS, MEASURES, tmp_path, draws=50)
+    first = run_bench(matcher(), methods(), PAIRS, MEASURES, tmp_path)
     network, explainers = matcher(), methods()
-    again = run_bench(network, explainers, PAIRS, MEASURES, tmp_path, draws=50)
+    again = run_bench(network, explainers, PAIRS, MEASURES, tmp_path)
     assert network.seen == []
     assert all(not explainer.asked for explainer in explainers)
     assert again.to_dict() == first.to_dict()
 
 
 def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    whole = run_bench(matcher(), methods(("true",)), PAIRS, MEASURES, tmp_path / "whole", draws=50)
+    whole = run_bench(matcher(), methods(("true",)), PAIRS, MEASURES, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run_bench(matcher(), methods(("true",), most=30), PAIRS, MEASURES, tmp_path / "cut", draws=50)
+        run_bench(matcher(), methods(("true",), most=30), PAIRS, MEASURES, tmp_path / "cut")
     (rest,) = methods(("true",))
-    resumed = run_bench(matcher(), [rest], PAIRS, MEASURES, tmp_path / "cut", draws=50)
+    resumed = run_bench(matcher(), [rest], PAIRS, MEASURES, tmp_path / "cut")
     assert 0 < len(rest.asked) < 30
     assert repr(resumed.rows) == repr(whole.rows)
 
 
 def test_damaged_and_missing_files_are_made_anew_and_the_rest_is_kept(tmp_path: Path) -> None:
-    first = run_bench(matcher(), methods(("true",)), PAIRS, MEASURES, tmp_path, draws=50)
+    first = run_bench(matcher(), methods(("true",)), PAIRS, MEASURES, tmp_path)
     files = sorted((tmp_path / "kept").rglob("*.*"))
     random = np.random.default_rng(0)
     for path in random.choice(np.array(files), 12, replace=False):
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
     explainer = methods(("true",))[0]
-    again = run_bench(matcher(), [explainer], PAIRS, MEASURES, tmp_path, draws=50)
+    again = run_bench(matcher(), [explainer], PAIRS, MEASURES, tmp_path)
     assert len(explainer.asked) <= 12
     assert repr(again.rows) == repr(first.rows)
 
 
 def test_a_limit_of_pairs_keeps_what_was_played_and_names_itself(tmp_path: Path) -> None:
-    few = run_bench(matcher(), methods(("true",)), PAIRS, [PatchLfw(most_pairs=6)], tmp_path, draws=20)
-    assert few.row("true", "patch-lfw(most_pairs=6)", "error area").estimate.pairs == 6
+    few = run_bench(matcher(), methods(("true",)), PAIRS, [PatchLfw(most_pairs=6)], tmp_path)
+    assert few.row("true", "patch-lfw(most_pairs=6)", "error area").estimate.trials == 6
     (explainer,) = methods(("true",))
-    run_bench(matcher(), [explainer], PAIRS, [PatchLfw()], tmp_path, draws=20)
+    run_bench(matcher(), [explainer], PAIRS, [PatchLfw()], tmp_path)
     assert len(explainer.asked) == len(PAIRS) - 6  # the patched pairs that are new
 
 
 def test_more_pairs_later_reuse_what_is_there_but_for_what_depends_on_the_list(tmp_path: Path) -> None:
     few = [*PAIRS[:5], *PAIRS[10:15]]
-    run_bench(matcher(), methods(("true",)), few, [CellOcclusion(), Selectivity()], tmp_path, draws=20)
+    run_bench(matcher(), methods(("true",)), few, [CellOcclusion(), Selectivity()], tmp_path)
     explainer = methods(("true",))[0]
-    run_bench(matcher(), [explainer], PAIRS, [CellOcclusion()], tmp_path, draws=20)
+    run_bench(matcher(), [explainer], PAIRS, [CellOcclusion()], tmp_path)
     assert len(explainer.asked) == 10  # the pairs that are new
 
 
@@ -272,16 +229,22 @@ def test_the_reports_hold_every_method_and_nothing_from_outside(result: BenchRes
     assert [path.name for path in files] == ["bench.json", "bench.md", "bench.html"]
     page, table = files[2].read_text("utf-8"), files[1].read_text("utf-8")
     for method in METHODS:
-        assert f"<td>{method}</td>" in page
+        assert f"&nbsp;{method}</td>" in page
         assert f"| {method} |" in table
     assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", page)
-    assert "http" not in re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page)
-    assert page.count("data:image/png") == 4 * 2 * (1 + len(METHODS))
+    assert "http" not in re.sub(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+", "", page)
+    assert page.count("data:image/jpeg") == 4 * 2 * (1 + len(METHODS))
     assert "Who beats whom" in page
     document = json.loads(files[0].read_text("utf-8"))
     assert document["bench"]["measures"]["deletion"]["fill"] == "black"
     assert document["bench"]["measures"]["patch-lfw"]["seed"] == 3
     assert len(document["bench"]["figures"]) == len(result.rows)
+
+
+def test_a_figure_that_applies_to_nothing_has_no_number() -> None:
+    found = unsupported("it applies to no pair", 0, "")
+    assert interval_text(found) == "–"
+    assert estimate_dict(found) == {"value": None, "low": None, "high": None, "pairs": 0}
 
 
 def test_names_are_escaped_in_the_page(result: BenchResult) -> None:
@@ -295,43 +258,86 @@ def test_the_markdown_is_two_tables_of_even_lines(result: BenchResult) -> None:
         assert len({line.count("|") for line in lines}) <= 1
 
 
-def test_a_map_is_purple_where_it_speaks_for_and_orange_where_against() -> None:
-    crop = np.full((2, 2, 3), 128, np.uint8)
-    shown = overlaid(crop, np.array([[1.0, 0.0], [-1.0, 0.5]])).astype(int)
-    assert shown[0, 0, 2] > shown[0, 0, 1]  # more blue than green: purple
-    assert shown[1, 0, 0] > shown[1, 0, 2]  # more red than blue: orange
-    assert np.ptp(shown[0, 1]) < 3
-    assert np.ptp(overlaid(crop, np.ones((2, 2)))[0, 0].astype(int)) < 3  # a constant map is nowhere
+def numbers_of(text: str) -> list[str]:
+    """Every ``value [low, high]`` in the order of the text."""
+    plain = re.sub(r"\s*<[^>]*>\s*", " ", re.sub(r"<svg.*?</svg>", "", text))
+    return [f"{value} [{ends}]" for value, ends in re.findall(r"(-?\d+\.\d{3}) \[(-?[\d.]+, -?[\d.]+)\]", plain)]
 
 
-# --- pairs and command ---
+def test_page_table_and_json_hold_equal_numbers(result: BenchResult, tmp_path: Path) -> None:
+    document, table, page = (file.read_text("utf-8") for file in write_bench(result, tmp_path))
+    rows = {(row["method"], row["measure"], row["figure"]): row for row in json.loads(document)["bench"]["figures"]}
+
+    def told(method: str, measure: str, figure: str) -> list[str]:
+        row = rows[method, measure, figure]
+        return [] if row["value"] is None else [f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"]
+
+    names = [method.name for method in result.methods]
+    figures = dict.fromkeys((row.measure, row.figure) for row in result.rows)
+    ranked = [each for name in names for measure, figure, _ in result.headlines for each in told(name, measure, figure)]
+    every = [each for measure, figure in figures for name in names for each in told(name, measure, figure)]
+    assert len(every) > 40
+    assert numbers_of(table) == ranked + every
+    assert numbers_of(page) == ranked + every
+
+
+def test_what_beats_every_floor_and_what_a_floor_beats_is_marked(result: BenchResult) -> None:
+    def with_rows(*ends: tuple[str, float, float]) -> BenchResult:
+        methods = [replace(result.methods[0], name=name) for name, _, _ in ends]
+        rows = [Row(name, "m", "m", "f", "lower", True, Estimate((low + high) / 2, low, high, 20, ""))
+                for name, low, high in ends]  # fmt: skip
+        return replace(result, methods=tuple(methods), rows=tuple(rows))
+
+    table = with_rows(("own", 0.1, 0.2), ("random", 0.3, 0.4), ("uniform", 0.3, 0.4), ("lime", 0.2, 0.35))
+    standings = [table.standing(name, "m", "f") for name in ("own", "random", "uniform", "lime")]
+    assert standings == ["beats all floors", "", "", ""]
+    assert with_rows(("own", 0.5, 0.6), ("random", 0.3, 0.4)).standing("own", "m", "f") == "beaten by a floor"
+    assert with_rows(("own", 0.5, 0.6)).standing("own", "m", "f") == ""
+    assert "▲ 0.150" in re.sub(r"<[^>]*>", "", bench_html(table))
+    assert "0.150 [0.100, 0.200] ▲ |" in bench_markdown(table)
+
+
+def blank_photos(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path)
 
 
 def test_people_of_a_csv_list_are_linked_by_its_mated_pairs(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
+    blank_photos(tmp_path, *(f"{name}.png" for name in "abcd"))
     path.write_text("probe,reference,mated\na.png,b.png,1\nb.png,c.png,1\nd.png,a.png,0\n")
-    pairs = csv_pairs(path)
+    pairs = listed_pairs(str(path))
     assert [pair.mated for pair in pairs] == [True, True, False]
     assert pairs[0].people[0] == pairs[1].people[1] == pairs[2].people[1] != pairs[2].people[0]
-    path.write_text("probe,reference,mated\na.png,b.png,1\nb.png,a.png,0\n")
-    with pytest.raises(InvalidPairList, match="link both photos to one person"):
-        csv_pairs(path)
+    path.write_text("probe,reference,mated\na.png,b.png,1\nb.png,c.png,1\nc.png,a.png,0\n")
+    with pytest.raises(InvalidArgument, match=r"pair 3 \(c.png, a.png\): called non-mated"):
+        listed_pairs(str(path))
     path.write_text("probe,reference\na.png,b.png\n")
-    with pytest.raises(InvalidPairList, match="whether it is mated"):
-        csv_pairs(path)
+    with pytest.raises(InvalidProtocol, match="mated"):
+        listed_pairs(str(path))
 
 
-def test_pairs_of_lfws_own_list_are_read_line_by_line(tmp_path: Path) -> None:
-    (tmp_path / "pairsDevTest.txt").write_text("1\nAnn_B\t1\t2\nAnn_B\t3\tCy_D\t4\n")
+def test_lfw_is_its_development_test_and_any_protocol_of_single_photos_will_do(tmp_path: Path) -> None:
+    blank_photos(tmp_path, *(f"images/{name}/{name}_000{at}.jpg" for name in ("Ann_B", "Cy_D") for at in (1, 2, 3)))
+    (tmp_path / "pairsDevTest.txt").write_text("1\nAnn_B\t1\t2\nAnn_B\t3\tCy_D\t2\n")
     pairs = listed_pairs(f"lfw:{tmp_path}")
-    assert [pair.people for pair in pairs] == [("Ann_B", "Ann_B"), ("Ann_B", "Cy_D")]
-    assert pairs[1].reference == tmp_path / "images" / "Cy_D" / "Cy_D_0004.jpg"
+    assert [pair.mated for pair in pairs] == [True, False]
+    assert pairs[1].reference.source == tmp_path / "images" / "Cy_D" / "Cy_D_0002.jpg"
     assert len(evenly(pairs * 5, 4)) == 4
-    (tmp_path / "pairsDevTest.txt").write_text("1\nAnn_B\tone\t2\n")
-    with pytest.raises(InvalidPairList, match="line 2"):
-        lfw_pairs(tmp_path)
-    with pytest.raises(InvalidPairList, match="lfw:FOLDER"):
-        lfw_pairs(tmp_path / "nothing")
+    assert [pair.people for pair in listed_pairs(f"lfw-view1:{tmp_path}")] == [pair.people for pair in pairs]
+    with pytest.raises(InvalidProtocol, match="nothing"):
+        listed_pairs(f"lfw:{tmp_path / 'nothing'}")
+
+
+def test_a_protocol_of_samples_of_several_photos_is_refused() -> None:
+    photos = tuple(PhotoSource(name, Path(name)) for name in "abcd")
+    samples = Samples(photos, (SampleSource(((0, 1),)), SampleSource(((2,),)), SampleSource(((3,),))),
+                      np.array([0, 0, 1]), True)  # fmt: skip
+    columns = np.array([0, 0]), np.array([1, 2]), np.array([True, False]), np.array([0, 0])
+    with pytest.raises(InvalidArgument, match="samples of several"):
+        pairs_of(VerificationProtocol("videos", samples, *columns, sha256=""))
 
 
 @pytest.fixture
@@ -396,7 +402,12 @@ def test_the_command_plays_on_twins_too(listed: Path, tmp_path: Path, capsys: py
         (["--methods", "own", "--pairs-limit", "-1"], "--pairs-limit"),
         (["--methods", "own", "--budget", "0"], "--budget"),
         (["--methods", "nothing"], "method 'nothing' is unknown"),
+        (["--methods", "own", "--randomised", "2", "--model", "mine"], "leave away --model"),
         (["--methods", "own", "--measures", "beauty"], "measure 'beauty' is unknown"),
+        (["--methods", "own,rise", "--option", "rise.masks"], "METHOD.NAME=VALUE"),
+        (["--methods", "own", "--option", "rise.masks=9"], "'rise', which is not among --methods"),
+        (["--methods", "rise", "--option", "rise.masks=9", "--option", "rise.masks=8"], "rise.masks is given twice"),
+        (["--methods", "rise", "--option", "rise.moons=9"], "has no option moons"),
     ],
 )
 def test_wrong_words_are_told(

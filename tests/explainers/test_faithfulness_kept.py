@@ -64,9 +64,10 @@ def asking(times: int) -> Play:
     return {"total": np.array([total])}
 
 
-def test_plays_of_different_lengths_end_with_the_records_they_have_alone() -> None:
-    plays = [(times, asking(times)) for times in (0, 3, 1, 2)]
-    together = dict(play_together(plays, Scorer(fresh()), batch=6))
+@pytest.mark.parametrize("threads", [1, 2, 9])
+def test_plays_of_different_lengths_end_with_the_records_they_have_alone(threads: int) -> None:
+    plays = [[(0, asking(0)), (3, asking(3))], [], [(1, asking(1))], [(2, asking(2))]]
+    together = dict(play_together(plays, Scorer(fresh()), threads=threads))
     assert set(together) == {0, 1, 2, 3}
     for times, record in together.items():
         assert record["total"] == pytest.approx(play_alone(asking(times), Scorer(fresh()))["total"])
@@ -74,7 +75,7 @@ def test_plays_of_different_lengths_end_with_the_records_they_have_alone() -> No
 
 def test_the_queries_of_many_plays_are_embedded_in_one_batch() -> None:
     matcher = fresh()
-    list(play_together([(at, asking(1)) for at in range(20)], Scorer(matcher)))
+    list(play_together([[(at, asking(1))] for at in range(20)], Scorer(matcher)))
     assert len(matcher.seen) == 1
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 from explainers import faithful_toys as toys
 from onnx import helper, numpy_helper
 
-from xcos.catalog import EXPLAINERS
+from xcos.catalog import build_explainer
 from xcos.compare import TrustWeighted, Uniform
 from xcos.embedders import DlibResNet
 from xcos.errors import InvalidArgument
+from xcos.explainers.bench_randomised import run_randomised
+from xcos.explainers.bench_report import randomised_markdown
 from xcos.explainers.explanation import Cost, Explanation
 from xcos.explainers.faithfulness import FacePair, measure_locality, occluder_weight
 from xcos.explainers.faithfulness.map_likeness import hog, likeness, ssim
-from xcos.explainers.faithfulness.measure import with_strangers
+from xcos.explainers.faithfulness.measure import Explain, with_strangers
 from xcos.explainers.faithfulness.randomisation import cascade, randomised_matchers, shuffled, weighted_layers
 from xcos.explainers.matcher import GridMatcher, Matcher
 from xcos.onnx_runtime import open_session
@@ -215,14 +218,40 @@ class Brightness:
         return Explanation(self.name, toys.shades(probe.crop), toys.shades(reference.crop), 0.0, Cost(0))
 
 
+def own_maps(matcher: Matcher) -> Explain:
+    return build_explainer("own", matcher).explain
+
+
+def brightness(matcher: Matcher) -> Explain:
+    return Brightness(matcher).explain
+
+
 def test_maps_of_the_network_lose_their_likeness_and_maps_of_the_photo_keep_it() -> None:
     pairs = toys.people(6)
-    own = cascade(rebuild, EXPLAINERS["own"], pairs)
-    photo = cascade(rebuild, Brightness, pairs)
+    own = cascade(rebuild, own_maps, pairs)
+    photo = cascade(rebuild, brightness, pairs)
     assert own[-1].likeness.signed < 0.5
     assert all(step.likeness.signed == 1 for step in photo)
     with pytest.raises(InvalidArgument, match="at least one pair"):
-        cascade(rebuild, Brightness, [])
+        cascade(rebuild, brightness, [])
+
+
+def test_the_bench_without_weights_tells_maps_of_the_network_from_maps_of_the_photo(tmp_path: Path) -> None:
+    pairs = toys.people(4)
+    explainers = [
+        build_explainer("own", rebuild(lambda content: content)),
+        Brightness(rebuild(lambda content: content)),
+    ]
+    found = run_randomised(rebuild, explainers, pairs, tmp_path)
+    lines = [line for line in randomised_markdown(found).splitlines() if line.startswith(("| own", "| bright"))]
+    assert [len(line.split("|")) - 3 for line in lines] == [len(found.layers)] * 2
+    assert lines[1].count(" 1.00 ") == len(found.layers)
+    assert found.steps["own"][-1].likeness.signed < 0.5
+    own, photo = (found.to_dict()["steps"][name] for name in ("own", "brightness"))  # type: ignore[index]
+    assert [step["layers"] for step in own] == found.layers
+    assert {step["ssim"] for step in photo} == {1.0}
+    again = run_randomised(rebuild, explainers, pairs, tmp_path)
+    assert again.to_dict() == found.to_dict()
 
 
 @pytest.mark.slow
@@ -234,7 +263,7 @@ def test_the_shipped_models_own_maps_lose_their_likeness_with_its_weights(
     def shipped(alter: Callable[[bytes], bytes]) -> Matcher:
         return GridMatcher(DlibResNet(grid="trusted", alter=alter), TrustWeighted())
 
-    steps = cascade(shipped, EXPLAINERS["own"], pairs, counts=(1, 0))
+    steps = cascade(shipped, own_maps, pairs, counts=(1, 0))
     assert steps[-1].likeness.signed < 0.5
     assert len(steps[-1].layers) > 25
 

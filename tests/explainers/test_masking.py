@@ -12,7 +12,8 @@ from explainers.toys import SIDE, TEMPLATE, Counting, WeightedSum, face, noise, 
 from xcos.alignment import DLIB_150
 from xcos.errors import InvalidArgument
 from xcos.explainers import masking
-from xcos.explainers.masking import BLOCK, FILLS, Fill, Kept, filled, join, open_pair
+from xcos.explainers.hiding import FILLS, Fill, Kept, filled
+from xcos.explainers.masking import BLOCK, join, open_pair
 from xcos.explainers.masks import Boxes, cell_boxes
 from xcos.types import AlignedFace, Crops, Face, Reals, Templates
 

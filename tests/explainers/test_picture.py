@@ -106,6 +106,41 @@ def test_no_words_leave_the_picture_or_cover_others(values: Reals, method: str, 
         assert across <= 1 or down <= 1, (one.text, other.text)
 
 
+@pytest.mark.parametrize("values", [halves(), np.abs(halves())], ids=["both signs", "none below zero"])
+def test_sentences_and_a_table_stand_below_the_maps_and_cover_nothing(values: Reals, drawn: list[Words]) -> None:
+    sentences = ["Hiding the left cheek in both photos lowers the score most, by 0.0325." * 3, "Short."]
+    table = [["region hidden", *(f"head {n}" for n in range(6))]] + [
+        [f"region {n}", *["-0.1234"] * 6] for n in range(15)
+    ]
+    pixels = picture(explanation(values), sentences=sentences, table=table)
+    written = [words.text for words in drawn]
+    assert "Short." in written
+    assert written.count("-0.1234") == 90
+    assert max(words.box[3] for words in drawn) <= pixels.shape[0]
+    for one, other in itertools.combinations(drawn, 2):
+        across = min(one.box[2], other.box[2]) - max(one.box[0], other.box[0])
+        down = min(one.box[3], other.box[3]) - max(one.box[1], other.box[1])
+        assert across <= 1 or down <= 1, (one.text, other.text)
+
+
+def test_hidden_crops_stand_in_the_middle_and_are_called_so(drawn: list[Words]) -> None:
+    black = np.zeros((SIDE, SIDE, 3), np.uint8)
+    pixels = picture(explanation(halves()), hidden=(black, black))
+    assert {"Probe, cells hidden", "Reference, cells hidden"} <= {words.text for words in drawn}
+    assert panel(pixels, 1).max() == panel(pixels, 2).max() == 0
+    assert panel(pixels, 0).max() > 100, "the map lies over the untouched crop"
+
+
+def test_what_goes_up_and_down_by_the_pixel_is_drawn_smoothed_and_said_so(drawn: list[Words]) -> None:
+    """One lonely pixel: it is as high as its share of a Gaussian, and the scale tells that."""
+    values = np.zeros((100, 100))
+    values[50, 50] = 1
+    picture(explanation(values))
+    assert any("drawn smoothed by 1% of the side" in words.text for words in drawn)
+    peak = 1 / np.exp(-(np.arange(-4.0, 5) ** 2) / 2).sum() ** 2  # sigma is one pixel
+    assert any(words.text == f"for one person {peak:+.3g}" for words in drawn)
+
+
 def test_against_is_hatched_and_for_is_not_even_in_gray() -> None:
     """Inside of each half, away from outlines: light diagonals make gray values vary, plain colour does not."""
     gray = panel(picture(explanation(halves())))

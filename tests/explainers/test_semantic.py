@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,7 +15,16 @@ from xcos.catalog import default_verifier
 from xcos.compare import NormWeighted, TrustWeighted, Uniform
 from xcos.errors import InvalidArgument
 from xcos.explainers.matcher import GridMatcher
-from xcos.explainers.semantic import RegionSet, SemanticRegions, built_in, check_sentences, rephrase, sentences
+from xcos.explainers.semantic import (
+    RegionSet,
+    SemanticRegions,
+    built_in,
+    check_sentences,
+    region_table,
+    rephrase,
+    sentences,
+    summary,
+)
 from xcos.explainers.semantic.effects import SemanticMeasures
 from xcos.interfaces import Comparator
 from xcos.types import AlignedFace, Comparison
@@ -84,6 +94,33 @@ def test_the_map_is_the_effect_of_each_pixel_s_region_per_pixel() -> None:
     assert explanation.score == measured.score
     assert explanation.settings == {"regions": "one", "fill": "black"}
     assert explanation.method == told.name
+
+
+def test_the_maps_of_what_was_measured_cost_nothing_more() -> None:
+    probe, reference = pair(3)
+    embedder = CellColors()
+    told = SemanticRegions(GridMatcher(embedder, TrustWeighted()), ONE, fill="black")
+    measured = told.measure(probe, reference)
+    before = sum(embedder.seen)
+    found = told.explanation_of(measured, probe, reference)
+    assert sum(embedder.seen) == before
+    np.testing.assert_array_equal(found.probe, told.explain(probe, reference).probe)
+    assert found.cost == measured.cost
+
+
+def test_the_table_and_the_plain_values_are_the_measures() -> None:
+    measured = replace(explainer(built_in("coarse")).measure(*pair(6)), threshold=0.5)
+    head, *rows = region_table(measured)
+    assert [row[0] for row in rows] == list(built_in("coarse").names)
+    assert all(len(row) == len(head) for row in rows)
+    told = json.loads(json.dumps(measured.to_dict(), allow_nan=False))
+    assert (told["threshold"], told["region_set"], told["fill"]) == (0.5, "coarse", "black")
+    for row, region, values in zip(rows, measured.regions, told["regions"], strict=True):
+        assert row[1] == f"{-region.probe:+.4f}", "a change of the score, below 0 where it falls"
+        assert row[4] == f"{region.contribution:.4f}"
+        assert (values["name"], values["both"], values["similarity"]) == (region.name, region.both, region.similarity)
+    assert summary(measured) == sentences(measured)[: len(summary(measured))]
+    assert len(sentences(measured)) == len(summary(measured)) + 2 * len(rows)
 
 
 def test_every_pass_is_counted() -> None:

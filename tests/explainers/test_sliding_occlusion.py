@@ -96,7 +96,8 @@ def test_every_patch_costs_one_pass_for_each_photo(comparing: Comparing) -> None
     matcher = Counting(WeightedSum(np.ones((1, 1))))
     found = SlidingOcclusion(matcher, comparing).explain(noise(1), noise(2))
     assert found.cost.forward == matcher.passes == 2 + 2 * sum((SIDE - side) ** 2 for side in SIZES)
-    assert found.settings == {"comparing": comparing, "fill": "black", "patches": "2,4,8", "stride": 1}
+    assert found.settings == {"comparing": comparing, "fill": "black", "stride": 5 / 112, "patches": "2,4,8",
+                              "stride_pixels": 1}  # fmt: skip
 
 
 def test_a_matcher_that_does_not_look_has_an_empty_map() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import math
 import os
@@ -57,7 +58,7 @@ def test_what_was_written_is_read_to_the_bit(tmp_path: Path) -> None:
     }
     own = {"random.cpu": torch.Generator().manual_seed(3).get_state()}
     path = write_checkpoint(tmp_path, facts(12, 0.25), shared, own, ranks=ALONE, keep=1)
-    read = read_checkpoint(path)
+    read = read_checkpoint(path, ranks=ALONE)
     assert read.facts == facts(12, 0.25)
     assert read.tensors.keys() == {*shared, *own}
     for name, tensor in {**shared, **own}.items():
@@ -104,7 +105,7 @@ def test_a_damaged_checkpoint_is_told_of_and_the_one_before_is_taken(
     write(tmp_path, 1)
     harm(write(tmp_path, 2))
     told: list[str] = []
-    found = latest_checkpoint(tmp_path, told.append)
+    found = latest_checkpoint(tmp_path, told.append, ranks=ALONE)
     assert found is not None
     assert found.facts.step == 1
     assert len(told) == 1
@@ -124,10 +125,10 @@ def test_a_number_changed_in_the_facts_is_noticed(tmp_path: Path) -> None:
 
 
 def test_without_a_whole_checkpoint_there_is_none(tmp_path: Path) -> None:
-    assert latest_checkpoint(tmp_path / "absent", pytest.fail) is None
+    assert latest_checkpoint(tmp_path / "absent", pytest.fail, ranks=ALONE) is None
     (write(tmp_path, 1) / "facts.json").unlink()
     told: list[str] = []
-    assert latest_checkpoint(tmp_path, told.append) is None
+    assert latest_checkpoint(tmp_path, told.append, ranks=ALONE) is None
     assert len(told) == 1
 
 
@@ -165,7 +166,7 @@ def _stop_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
         real_rmtree(path)
 
     real_rmtree = shutil.rmtree
-    monkeypatch.setattr(module, "_write_through", torn)
+    monkeypatch.setattr(module, "write_through", torn)
     monkeypatch.setattr("xcos.training.checkpoint.shutil.rmtree", half_removed)
     stopping(Path, "mkdir")
     stopping(Path, "replace")
@@ -187,7 +188,7 @@ def test_stopped_at_any_operation_the_newest_whole_checkpoint_is_the_old_or_the_
                 stopped = False
             except _Stop:
                 stopped = True
-        found = latest_checkpoint(folder, pytest.fail)  # nothing damaged is ever under a checkpoint's name
+        found = latest_checkpoint(folder, pytest.fail, ranks=ALONE)  # nothing damaged is ever under a checkpoint's name
         assert found is not None
         outcomes.append(found.facts.step)
         assert set(found.tensors["network.weight"].flatten().tolist()) == {found.facts.step}
@@ -245,12 +246,36 @@ def test_a_training_that_went_back_writes_over_what_was_damaged(tmp_path: Path) 
     assert set(read_checkpoint(tmp_path / "step-000000002").tensors["network.weight"].flatten().tolist()) == {7.0}
 
 
-def test_a_checkpoint_of_fewer_processes_is_refused_not_guessed(tmp_path: Path) -> None:
+def of_two_processes(path: Path) -> Path:
+    """The checkpoint as if another process had written its part too."""
+    own = (path / "rank-000.safetensors").read_bytes()
+    (path / "rank-001.safetensors").write_bytes(own)
+    read, hashes = module._read_facts(path)
+    hashes["rank-001.safetensors"] = hashlib.sha256(own).hexdigest()
+    (path / "facts.json").write_bytes(module._facts_to_json(read, hashes))
+    return path
+
+
+@pytest.mark.parametrize(("written", "given"), [(1, 2), (2, 1), (2, 3)])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_checkpoint_of_another_number_of_processes_is_refused_by_each(
+    tmp_path: Path, written: int, given: int, rank: int
+) -> None:
     path = write(tmp_path, 1)
-    with pytest.raises(InvalidModel, match="made by 1 processes") as caught:
-        read_checkpoint(path, rank=1)
+    if written == 2:
+        of_two_processes(path)
+    ranks = Ranks(min(rank, given - 1), given, torch.device("cpu"))
+    with pytest.raises(InvalidModel, match=f"written by {written} processes and there are {given} now") as caught:
+        latest_checkpoint(tmp_path, pytest.fail, ranks=ranks)
     assert not isinstance(caught.value, DamagedCheckpoint)
-    assert "random.cpu" not in read_checkpoint(path, rank=None).tensors
+    assert caught.value.details == {"path": str(path), "written": written, "given": given}
+    assert "random.cpu" not in read_checkpoint(path).tensors
+
+
+def test_a_checkpoint_of_as_many_processes_gives_each_its_own(tmp_path: Path) -> None:
+    path = of_two_processes(write(tmp_path, 1))
+    for rank in range(2):
+        assert "random.cpu" in read_checkpoint(path, ranks=Ranks(rank, 2, torch.device("cpu"))).tensors
 
 
 def test_nothing_is_pickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,8 +286,20 @@ def test_nothing_is_pickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(torch, name, refuse)
     monkeypatch.setattr("pickle.loads", refuse)
     monkeypatch.setattr("pickle.Unpickler", refuse)
-    read_checkpoint(write(tmp_path, 1))
+    read_checkpoint(write(tmp_path, 1), ranks=ALONE)
+
+
+def test_torchs_own_files_are_read_in_one_place_and_as_tensors_alone() -> None:
+    """By ``xcos convert-weights``, which makes safetensors of what others published; torch runs nothing in them."""
+    found = []
     for path in Path(xcos.training.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                assert (node.value.id, node.attr) not in {("torch", "load"), ("torch", "save")}, path
+        tree = ast.parse(path.read_text("utf-8"))
+        calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "torch":
+                assert node.attr != "save", path
+                if node.attr == "load":
+                    options = {each.arg: ast.unparse(each.value) for each in calls[id(node)].keywords}
+                    assert options["weights_only"] == "True", path
+                    found.append(path.name)
+    assert found == ["published.py"]

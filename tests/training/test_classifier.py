@@ -13,8 +13,6 @@ from xcos.errors import InvalidArgument
 from xcos.training.losses import AdaFace, ArcFace, ClassificationLoss, Classifier, CosFace, Softmax, SphereFace2
 from xcos.training.losses.sampling import sample_classes
 
-torch.set_num_threads(1)
-
 SIZE, CLASSES, N = 6, 11, 8
 
 LOSSES: dict[str, Callable[[], ClassificationLoss]] = {

@@ -13,8 +13,6 @@ from torch import nn
 from xcos.errors import InvalidArgument
 from xcos.training.distributed import VARIABLES, Ranks, averaged, process_group
 
-torch.set_num_threads(1)
-
 CPU = torch.device("cpu")
 
 # Each process averages the gradients of x ↦ w·x, whose gradient is its own x, and writes what it saw.

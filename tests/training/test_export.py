@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -30,14 +30,6 @@ from xcos.types import Floats
 from xcos.weights import WeightCard
 
 EVERY = pytest.mark.parametrize("weighting", WEIGHTINGS)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def run(model: bytes, inputs: dict[str, Floats]) -> dict[str, Floats]:

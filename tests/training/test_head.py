@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from typing import get_args
 
 import numpy as np
@@ -35,14 +34,6 @@ from xcos.training.head.block import Block
 
 Reals = NDArray[np.float64]
 EVERY = pytest.mark.parametrize("weighting", WEIGHTINGS)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def count(module: nn.Module) -> int:

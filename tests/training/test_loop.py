@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from scipy.stats import mannwhitneyu
 from tiny_training import BACKBONE, HEAD, write_config, write_faces
 from torch import Tensor, nn
 
 from xcos.errors import InvalidConfig, InvalidModel
 from xcos.training.build import Built, build, build_network, read_weights
-from xcos.training.config import OptimizerConfig, ScheduleConfig, read_config
+from xcos.training.config import IrConfig, LocalConfig, OptimizerConfig, ScheduleConfig, read_config
 from xcos.training.data.batches import CropBatch, PairBatch
 from xcos.training.data.folder import read_folder
 from xcos.training.distributed import Ranks
@@ -34,14 +35,6 @@ from xcos.training.validation import misordered, split, validation_pairs
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 START = Position()
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +57,6 @@ def run(job: Any, start: Position = START) -> list[Report]:
 @pytest.fixture(scope="module")
 def with_teacher(faces: Path) -> Path:
     """The folder, with a trained teacher in it."""
-    from safetensors.torch import save_file
-
     job = built(faces, BACKBONE).job
     run(job)
     save_file({name: each.clone() for name, each in job.learner.network.state_dict().items()}, faces / "teacher")
@@ -194,24 +185,38 @@ def test_holding_out_nearly_all_or_people_of_one_photo_is_refused(faces: Path, t
         split(read_folder(tmp_path / "single"), 2)
 
 
-@pytest.mark.parametrize("network", ["ir\"\ndepth = 18\nweights = 'teacher'", "local\"\nweights = 'teacher'"])
-def test_weights_of_another_network_are_refused(with_teacher: Path, network: str) -> None:
-    config = read_config(
-        write_config(
-            with_teacher, f'[data]\npath="faces"\n[network]\nname = "{network}\n[schedule]\nepochs=1\n[run]\nbatch=4'
-        )
-    )
-    with pytest.raises(InvalidModel, match="do not fit the configured"):
-        build_network(config.network)
+@pytest.mark.parametrize("network", [IrConfig(depth=18), LocalConfig(), LocalConfig(vector_size=9)])
+def test_weights_of_another_network_are_refused_in_one_line(
+    with_teacher: Path, network: IrConfig | LocalConfig
+) -> None:
+    with pytest.raises(InvalidModel) as caught:
+        build_network(replace(network, weights=with_teacher / "teacher"))
+    told = r"(\S+ is (missing|unknown|\(.*\) and should be \(.*\))(, | and [\d,]+ more; ))+give weights of the same"
+    kind = "Ir" if isinstance(network, IrConfig) else "LocalNetwork"
+    assert re.search(f"do not fit the configured {kind}: {told}", caught.value.message)
+    assert "\n" not in caught.value.message
+    assert caught.value.details["path"] == str(with_teacher / "teacher")
 
 
 def test_what_is_no_weight_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(b"\x80\x04K\x01.")  # a pickle
     with pytest.raises(InvalidModel, match="give a safetensors file"):
-        read_weights(tmp_path / "weights", "network.")
+        read_weights(tmp_path / "weights", "network")
     (tmp_path / "run").mkdir()
     with pytest.raises(InvalidModel, match="holds no checkpoint"):
-        read_weights(tmp_path / "run", "network.")
+        read_weights(tmp_path / "run", "network")
+
+
+def test_weights_without_the_part_that_is_asked_for_are_refused(tmp_path: Path) -> None:
+    save_file({"network.weight": torch.zeros(2), "optimizer.rest": torch.zeros(1)}, tmp_path / "one")
+    save_file({"head.weight": torch.zeros(3)}, tmp_path / "other")
+    save_file({"weight": torch.zeros(4)}, tmp_path / "bare")
+    assert [*read_weights(tmp_path / "one", "network")] == ["weight"]
+    with pytest.raises(InvalidModel, match="one holds no head, only a network; give weights of a head"):
+        read_weights(tmp_path / "one", "head")
+    with pytest.raises(InvalidModel, match="other holds no network, only a head"):
+        read_weights(tmp_path / "other", "network")
+    assert len(read_weights(tmp_path / "bare", "head")["weight"]) == 4
 
 
 # Training
@@ -294,6 +299,23 @@ def test_the_cosine_loss_is_the_squared_distance_from_the_teachers_cosine(with_t
         scores = copy.deepcopy(job.learner)(pixels).scores
     loss = job.objective.losses(batch)["cosine"].item()
     assert loss == pytest.approx((scores - wanted).square().mean().item(), rel=1e-5)
+
+
+def test_the_teacher_is_asked_about_the_photos_before_they_were_covered(with_teacher: Path) -> None:
+    bare = built(with_teacher, HEAD).job
+    covered = built(with_teacher, HEAD.replace("[run]", "[augmentation]\nsquares = 0.5\nblob = 0.5\n[run]")).job
+    seen: list[list[Tensor]] = []
+    for job in (bare, covered):
+        assert isinstance(job.objective, XcosObjective)
+        pixels: list[Tensor] = []
+        for network in (job.objective.teacher._teacher[0], job.learner.network):
+            network.register_forward_pre_hook(lambda _, inputs, kept=pixels: kept.append(inputs[0]))
+        job.objective.losses(next(iter(job.feed.batches(0, 0))))
+        seen.append(pixels)
+    (student, teacher), (covered_student, covered_teacher) = seen
+    assert torch.equal(teacher, student)
+    assert torch.equal(covered_teacher, teacher)
+    assert (covered_student != student).flatten(1).any(dim=1).all()
 
 
 def test_a_clipped_gradient_makes_a_step_of_the_rate_times_its_bound(faces: Path) -> None:
@@ -396,12 +418,20 @@ def test_dropout_goes_on_where_it_was(faces: Path) -> None:
     assert not same(shared_state(third), shared_state(whole))
 
 
-def test_a_state_of_another_network_is_refused(faces: Path) -> None:
+def test_a_state_of_another_training_is_refused_in_one_line(faces: Path, tmp_path: Path) -> None:
+    write_faces(tmp_path / "faces", people=3)
     job = built(faces, BACKBONE).job
     state = {**shared_state(job), **own_state(job)}
-    other = built(faces, BACKBONE.replace("vector_size = 8", "vector_size = 9")).job
-    with pytest.raises(InvalidModel, match="does not fit this training"):
-        load_state(other, state)
+    wider = built(faces, BACKBONE.replace("vector_size = 8", "vector_size = 9")).job
+    with pytest.raises(InvalidModel) as caught:
+        load_state(wider, state)
+    assert caught.value.message == (
+        "the checkpoint does not fit this training: network.linear.weight is (8, 8) and should be (9, 8); "
+        "go on with the configuration it was written with"
+    )
+    fewer = built(tmp_path, BACKBONE).job
+    with pytest.raises(InvalidModel, match=r"classifier .*: centers is \(4, 8\) and should be \(3, 8\); go on with"):
+        load_state(fewer, state)
 
 
 EVERY_STATE = [

@@ -29,8 +29,6 @@ from xcos.training.losses import (
 )
 from xcos.training.losses.sharded import part_of
 
-torch.set_num_threads(1)
-
 INPUTS, SIZE, N, STEPS = 5, 6, 7, 2
 CLASSES = 9  # five on the first rank, four on the second
 MANY = 40

@@ -15,8 +15,6 @@ from torch import Tensor
 from xcos.errors import InvalidArgument
 from xcos.training.losses import AdaFace, ArcFace, ClassificationLoss, CosFace, Softmax
 
-torch.set_num_threads(1)
-
 Array = NDArray[np.float64]
 N, CLASSES = 40, 9
 

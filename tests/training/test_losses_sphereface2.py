@@ -10,8 +10,6 @@ from torch import Tensor
 from xcos.errors import InvalidArgument
 from xcos.training.losses import SphereFace2
 
-torch.set_num_threads(1)
-
 N, CLASSES = 12, 7
 
 

@@ -11,8 +11,6 @@ from xcos.errors import InvalidArgument
 from xcos.training.losses import TeacherCosine
 from xcos.training.networks.features import Features
 
-torch.set_num_threads(1)
-
 SIDE = 4
 
 

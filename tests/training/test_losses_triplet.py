@@ -9,8 +9,6 @@ from torch.nn.functional import normalize
 from xcos.errors import InvalidArgument
 from xcos.training.losses import TripletSemiHard
 
-torch.set_num_threads(1)
-
 
 def brute_force(vectors: Tensor, labels: Tensor, margin: float) -> float:
     """Every anchor, every mate, every non-mate, one at a time."""

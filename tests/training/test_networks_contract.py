@@ -17,8 +17,6 @@ from xcos.training.networks.local import LocalNetwork
 from xcos.training.networks.mobilefacenet import MobileFaceNet
 from xcos.weights import packaged_file, verified_bytes
 
-torch.set_num_threads(1)
-
 Network = Ir | MobileFaceNet | DlibNetwork | LocalNetwork
 
 

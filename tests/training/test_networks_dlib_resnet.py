@@ -14,8 +14,6 @@ from xcos.training.networks.dlib_resnet import DlibNetwork
 from xcos.types import Crops
 from xcos.weights import packaged_file, verified_bytes
 
-torch.set_num_threads(1)
-
 GRIDS = pytest.mark.parametrize("grid", ["last", "fourth"])
 
 

@@ -13,8 +13,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from xcos.errors import InvalidArgument
 from xcos.training.networks.ir import Ir, ResidualUnit, SqueezeExcitation
 
-torch.set_num_threads(1)
-
 Array = NDArray[np.float64]
 UNITS: dict[Any, tuple[int, ...]] = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3)}
 VARIANTS = pytest.mark.parametrize("squeeze", [False, True], ids=["ir", "ir_se"])

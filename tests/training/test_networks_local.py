@@ -10,8 +10,6 @@ from torch import Tensor
 from xcos.errors import InvalidArgument
 from xcos.training.networks.local import LocalNetwork
 
-torch.set_num_threads(1)
-
 SIZES = pytest.mark.parametrize(("patch", "grid"), [(28, 7), (56, 7), (28, 5), (16, 7)])
 CORNER_EDGE_MIDDLE = [(0, 0), (0, 3), (3, 3), (2, 4), (4, 4)]
 

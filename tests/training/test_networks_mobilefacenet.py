@@ -15,8 +15,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from xcos.onnx_runtime import open_session
 from xcos.training.networks.mobilefacenet import Bottleneck, MobileFaceNet
 
-torch.set_num_threads(1)
-
 ORACLE = "models/mobilefacenet_y1.onnx"
 LAYERS = {"Conv": nn.Conv2d, "Gemm": nn.Conv2d, "BatchNormalization": nn.BatchNorm2d, "PRelu": nn.PReLU}
 

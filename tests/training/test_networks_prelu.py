@@ -7,8 +7,6 @@ from torch.nn.functional import prelu
 
 from xcos.training.networks.prelu import PReLU
 
-torch.set_num_threads(1)
-
 SHAPES = pytest.mark.parametrize("shape", [(3, 5, 4, 6), (3, 5), (2, 5, 7)], ids=["maps", "vectors", "rows"])
 LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["first", "last"])
 

@@ -18,22 +18,15 @@ import torch
 from safetensors.torch import load_file
 from tiny_training import BACKBONE, HEAD, Listening, write_config, write_faces
 
-from xcos.errors import InvalidArgument, InvalidConfig
+from xcos.errors import InvalidArgument, InvalidConfig, InvalidModel
 from xcos.training import run as run_module
+from xcos.training.build import Built
 from xcos.training.checkpoint import list_checkpoints, write_checkpoint
 from xcos.training.data.folder import read_folder
 from xcos.training.data.shards import write_shards
 from xcos.training.run import Result, run_training
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -128,7 +121,20 @@ def test_a_finished_training_is_left_as_it_is(folder: Path) -> None:
     assert again.position == first.position
 
 
-def test_resuming_what_never_began_begins(folder: Path) -> None:
+@pytest.mark.parametrize("there", [False, True], ids=["absent", "empty"])
+def test_where_nothing_was_begun_there_is_nothing_to_resume(folder: Path, there: bool) -> None:
+    if there:
+        (folder / "out").mkdir()
+    with pytest.raises(InvalidArgument, match=r"nothing to resume in .*/out: it holds no config\.toml") as caught:
+        go(folder, resume=True)
+    assert caught.value.details["path"] == str(folder / "out")
+    assert (folder / "out").exists() == there
+    assert sorted(path.name for path in folder.iterdir() if path.name != "out") == ["faces", "train.toml"]
+
+
+def test_what_was_begun_and_has_no_checkpoint_yet_begins_again_and_says_so(folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "config.toml").write_text(BACKBONE)
     result, listener = go(folder, resume=True)
     assert listener.said == ["no whole checkpoint yet: starts from the beginning"]
     assert result.position.step == 8
@@ -139,9 +145,38 @@ def test_a_folder_with_something_in_it_is_not_touched(folder: Path) -> None:
     (folder / "out" / "thesis.txt").write_text("draft")
     with pytest.raises(InvalidArgument, match="is not empty; add --resume"):
         go(folder)
-    with pytest.raises(InvalidArgument, match=r"no training to resume: it has no config\.toml"):
+    with pytest.raises(InvalidArgument, match=r"nothing to resume in .* it holds no config\.toml"):
         go(folder, resume=True)
     assert [path.name for path in (folder / "out").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("checkpoint", [False, True], ids=["before a checkpoint", "after one"])
+def test_a_folder_of_another_training_is_left_as_it_is_and_every_difference_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, checkpoint: bool
+) -> None:
+    if checkpoint:
+        stop_after(monkeypatch, folder, 1)
+    else:
+        (folder / "out").mkdir()
+        (folder / "out" / "config.toml").write_text(BACKBONE)
+    before = {path: path.read_bytes() for path in (folder / "out").rglob("*") if path.is_file()}
+    other = BACKBONE.replace("rate = 0.05", "rate = 0.04\nclip = 2.0").replace('name = "cosface"', 'name = "arcface"')
+    write_config(folder, other.replace("batch = 4", "batch = 4\nkeep = 1"))
+    with pytest.raises(InvalidConfig) as caught:
+        go(folder, resume=True)
+    assert caught.value.details["keys"] == ["loss.name", "optimizer.clip", "optimizer.rate"]
+    assert "loss.name was 'cosface' and is 'arcface', " in caught.value.message
+    assert "optimizer.clip was not given and is 2.0, optimizer.rate was 0.05 and is 0.04; " in caught.value.message
+    assert "start anew in another folder" in caught.value.message
+    assert {path: path.read_bytes() for path in (folder / "out").rglob("*") if path.is_file()} == before
+
+
+def test_a_checkpoint_of_another_training_is_not_gone_on_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_after(monkeypatch, folder, 1)
+    other = write_config(folder, BACKBONE.replace("rate = 0.05", "rate = 0.04")).read_bytes()
+    (folder / "out" / "config.toml").write_bytes(other)  # only the copy of the configuration was exchanged
+    with pytest.raises(InvalidConfig, match=r"optimizer\.rate was 0\.05 and is 0\.04"):
+        go(folder, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +197,7 @@ def test_another_configuration_is_not_gone_on_with(
     write_config(folder, BACKBONE.replace(old, new))
     with pytest.raises(InvalidConfig) as caught:
         go(folder, resume=True)
-    assert caught.value.message.startswith(key)
+    assert caught.value.details["keys"] == [key]
     assert (folder / "out" / "config.toml").read_text() == kept
 
 
@@ -186,7 +221,7 @@ def test_shards_are_not_gone_on_with_by_other_workers(folder: Path, monkeypatch:
     whole, _ = go(folder, "whole")
     stop_after(monkeypatch, folder, 2)
     write_config(folder, SHARDS + "workers = 2\n")
-    with pytest.raises(InvalidConfig, match=r"^run\.workers is 2 and was 0"):
+    with pytest.raises(InvalidConfig, match=r"run\.workers was 0 and is 2;"):
         go(folder, resume=True)
     write_config(folder, SHARDS + "keep = 5\n")
     result, _ = go(folder, resume=True)
@@ -244,6 +279,21 @@ def test_a_second_training_of_the_same_folder_is_refused(folder: Path, monkeypat
     assert len(refused) == 8
 
 
+def test_a_second_training_leaves_the_configuration_of_one_that_is_being_prepared(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def preparing(*_: object) -> Built:
+        write_config(folder, BACKBONE.replace("rate = 0.05", "rate = 0.04"))
+        with pytest.raises(InvalidArgument, match="another training writes to"):
+            go(folder)
+        assert (folder / "out" / "config.toml").read_text() == BACKBONE
+        raise _Stop
+
+    monkeypatch.setattr(run_module, "build", preparing)
+    with pytest.raises(_Stop):
+        go(folder)
+
+
 KILLER = '''
 """Trains, killed again and again; prints the names found among the checkpoints after each kill."""
 import json, os, random, signal, sys, time
@@ -254,7 +304,6 @@ import torch
 from tiny_training import Listening
 from xcos.training.run import run_training
 
-torch.set_num_threads(1)
 folder, kills = Path(sys.argv[1]), int(sys.argv[2])
 checkpoints = folder / "out" / "checkpoints"
 moments = random.Random(0)
@@ -297,7 +346,7 @@ while True:
     pid = os.fork()
     if pid == 0:
         try:
-            train("out", True)
+            train("out", (folder / "out" / "config.toml").exists())
             os._exit(0)
         except BaseException as error:
             print(repr(error), file=sys.stderr)
@@ -381,6 +430,8 @@ def test_two_processes_train_together_and_resume(tmp_path: Path) -> None:
     assert {path.name for path in early.glob("rank-*")} == {"rank-000.safetensors", "rank-001.safetensors"}
     (tmp_path / "out" / "checkpoints").mkdir()
     (early).rename(tmp_path / "out" / "checkpoints" / early.name)
+    with pytest.raises(InvalidModel, match=r"written by 2 processes and there are 1 now; .* go on with 2"):
+        go(tmp_path, resume=True)
     done = together("out", "--resume")
     assert done.returncode == 0, done.stderr
     one, two = ((tmp_path / name / "checkpoints" / "step-000000008") for name in ("whole", "out"))

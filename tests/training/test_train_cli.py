@@ -7,7 +7,6 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,24 +28,17 @@ from xcos.images import read_image
 from xcos.models import read_model
 from xcos.training import run as run_module
 from xcos.training.build import build, build_network
-from xcos.training.calibrate import calibrate
 from xcos.training.checkpoint import best_checkpoint, read_checkpoint, write_checkpoint
 from xcos.training.config import read_config
 from xcos.training.distributed import Ranks
+from xcos.training.export import export_head
 from xcos.training.head import make_head
 from xcos.training.loop import Report
+from xcos.training.people import part_of
 from xcos.weights import read_card
 
 FROZEN = HEAD.replace('"teacher"\n[teacher]', '"teacher"\nfrozen = true\n[teacher]')
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -169,26 +161,85 @@ def test_by_its_card_the_exported_network_sees_what_it_was_trained_on(
     np.testing.assert_allclose(embedder.embed(crop).vectors, vector, rtol=1e-4, atol=1e-5)
 
 
+def plug(capsys: Capture, *words: str) -> tuple[int, str, str]:
+    given = ["--data", "people", "--out", "model", "--detector", "whole-image", "--fmr", "0.1", "--debug", "--json"]
+    code = main(["plug", *words, *given])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
 @pytest.mark.parametrize(("text", "vector"), [(FROZEN, "vector"), (HEAD, "grid")], ids=["frozen", "trained"])
 def test_a_trained_head_becomes_a_model_folder(folder: Path, capsys: Capture, text: str, vector: str) -> None:
     assert run(capsys, "train.toml", "--out", "teacher")[0] == 0
     write_config(folder, text)
     assert run(capsys, "train.toml", "--out", "head")[0] == 0
     write_faces(folder / "people", people=240, photos=2)
-    calibrate("head", "people", "model", detector=WholeImage(ARCFACE_112), dataset="patterns")
+    code, out, _ = plug(capsys, "head")
+    assert code == 0
+    report = json.loads(out)
+    assert report["settings"] is None
+    assert list(report["people"]) == ["calibration", "test"]
     model = read_model(folder / "model")
     assert model.card == read_card(folder / "head" / "card.toml")
-    assert (folder / "model" / "head.onnx").read_bytes() == (folder / "head" / "head.onnx").read_bytes()
+    for name in ("model.onnx", "head.onnx"):
+        assert (folder / "model" / name).read_bytes() == (folder / "head" / name).read_bytes()
     assert (model.vector_calibration is not None) == (vector == "vector")
-    # The scores it was fitted to, computed anew: all pairs of 480 photos.
-    crops = np.stack([read_image(path).pixels for path in sorted((folder / "people").glob("*/*.png"))])
-    faces = model.comparator.encode(model.embedder.embed(crops).grids)
-    first, second = np.triu_indices(480, 1)
+    shown = [(each["comparator"], each["spearman"] is None) for each in report["measured"]]
+    own = [("vector", False)] if vector == "vector" else []
+    assert shown == [*own, *((name, vector != "vector") for name in ("uniform", "norm", model.comparator.name))]
+    assert ("second opinion" in (folder / "model" / "REPORT.md").read_text()) == (vector != "vector")
+    # The scores it was fitted to, computed anew: all pairs of the photos of people who do not test.
+    photos = [path for path in (folder / "people").glob("*/*.png") if part_of(path.parent.name) != "test"]
+    assert len(photos) == report["photos"]["calibration"]
+    faces = model.comparator.encode(model.embedder.embed(np.stack([read_image(each).pixels for each in photos])).grids)
+    first, second = np.triu_indices(len(photos), 1)
     scores = model.comparator.score_all(faces, faces)[first, second]
-    mated = first // 2 == second // 2
+    people = np.array([path.parent.name for path in photos])
     threshold = model.calibration.threshold(0.1).value
-    assert np.mean(scores[~mated] >= threshold) <= 0.1
+    rate = np.mean(scores[people[first] != people[second]] >= threshold)
+    assert rate == pytest.approx(0.1, abs=0.01)  # it was fitted to grids kept in half precision
     assert model.calibration.origin.detector == WholeImage(ARCFACE_112).name
+
+
+def test_a_network_trained_alone_gets_a_head_by_its_folder(folder: Path, capsys: Capture) -> None:
+    assert run(capsys, "train.toml", "--out", "teacher")[0] == 0
+    write_faces(folder / "people", people=240, photos=2)
+    code, out, _ = plug(capsys, "teacher", "--steps", "5")
+    assert code == 0
+    assert json.loads(out)["settings"]["steps"] == 5
+    assert read_model(folder / "model").vector_calibration is not None
+
+
+def refused(capsys: Capture, *words: str) -> str:
+    assert main([*words, "--json"]) == 2
+    message: str = json.loads(capsys.readouterr().err.splitlines()[-1])["error"]["message"]
+    return message
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_folder_of_a_training_says_what_it_is_and_what_to_do(capsys: Capture) -> None:
+    assert run(capsys, "train.toml", "--out", "teacher")[0] == 0
+    verify = ["verify", "faces/person_0/0.png", "faces/person_1/0.png"]
+    message = refused(capsys, *verify, "--model", "teacher")
+    assert "the folder of a training" in message
+    assert "xcos plug teacher --data PEOPLE --out MODEL" in message
+    given = ["plug", "teacher", "--data", "faces", "--out", "m"]
+    assert "leave away --card and --grid" in refused(capsys, *given, "--card", "c.toml", "--grid", "grid")
+    Path("teacher", "model.onnx").unlink()
+    assert "not finished" in refused(capsys, *verify, "--model", "teacher")
+    assert "not finished" in refused(capsys, *given)
+    assert "not the folder of a training" in refused(capsys, "plug", "faces", "--data", "faces", "--out", "m")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_head_that_was_trained_is_not_fitted_again(capsys: Capture, folder: Path) -> None:
+    assert run(capsys, "train.toml", "--out", "teacher")[0] == 0
+    write_config(folder, FROZEN)
+    assert run(capsys, "train.toml", "--out", "head")[0] == 0
+    given = ["plug", "head", "--data", "faces", "--out", "m"]
+    assert "leave away --weighting and --steps" in refused(capsys, *given, "--weighting", "norm", "--steps", "3")
+    (folder / "head" / "head.onnx").write_bytes(export_head(make_head("norm", 9, channels=4), 4, 4))
+    assert "does not fit" in refused(capsys, *given)
 
 
 @pytest.mark.usefixtures("folder")
@@ -303,11 +354,52 @@ def test_tensorboard_is_needed_only_where_asked_for(
     assert "run.tensorboard needs the package tensorboard: pip install tensorboard" in err
 
 
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Points of each curve as TensorBoard shows them."""
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = event_accumulator.EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return {tag: [(each.step, each.value) for each in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def log_curves(path: Path) -> dict[str, list[tuple[int, Any]]]:
+    found: dict[str, list[tuple[int, Any]]] = {}
+    for line in map(json.loads, path.read_text().splitlines()):
+        step = line.pop("step")
+        for name, value in line.items():
+            found.setdefault(name, []).append((step, pytest.approx(value, rel=1e-6)))  # floats of 32 bits there
+    return found
+
+
 def test_tensorboard_gets_what_the_log_gets(folder: Path, capsys: Capture) -> None:
-    write_config(folder, BACKBONE + "tensorboard = true")
+    assert run(capsys, "train.toml", "--out", "teacher")[0] == 0
+    write_config(folder, HEAD + "tensorboard = true")
     assert run(capsys, "train.toml")[0] == 0
-    (events,) = (folder / "train" / "tensorboard").iterdir()
-    assert b"images_per_second" in events.read_bytes()
+    shown = curves(folder / "train" / "tensorboard")
+    assert {"loss", "cosine", "rate", "images_per_second", "held_out_error"} <= shown.keys()
+    assert shown == log_curves(folder / "train" / "log.jsonl")
+
+
+@pytest.mark.parametrize("checkpoints", [4, 100], ids=["after a checkpoint", "before the first"])
+def test_a_step_that_is_done_again_is_shown_once(
+    folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, checkpoints: int
+) -> None:
+    every = BACKBONE.replace("checkpoint_every = 1", f"checkpoint_every = {checkpoints}")
+    write_config(folder, every + "tensorboard = true")
+
+    def stopping(reporter: Any, report: Report) -> None:
+        told(reporter, report)
+        if report.step == 6:
+            raise KeyboardInterrupt
+
+    told = run_module._Run.report
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module._Run, "report", stopping)
+        assert run(capsys, "train.toml")[0] == 130
+    assert [step for step, _ in curves(folder / "train" / "tensorboard")["loss"]] == [1, 2, 3, 4, 5, 6]
+    assert run(capsys, "train.toml", "--resume")[0] == 0
+    shown = curves(folder / "train" / "tensorboard")
+    assert [step for step, _ in shown["loss"]] == list(range(1, 9))
+    assert shown == log_curves(folder / "train" / "log.jsonl")
 
 
 def test_a_report_is_one_line_with_the_time_left() -> None:

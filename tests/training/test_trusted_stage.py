@@ -17,8 +17,9 @@ from xcos.embedders.trusted_stage import FLOOR, GLOBAL, NEAR, StageWeights, add_
 from xcos.errors import WeightsMismatch
 from xcos.occluders import sunglasses
 from xcos.onnx_runtime import GraphWriter, open_session
+from xcos.training.all_pairs import trust_weighted_scores
 from xcos.training.networks.trusted_stage import TrustedStage
-from xcos.training.stage_fit import StageSettings, StageStep, Views, _Draw, all_scores, fit_stage, stage_losses
+from xcos.training.stage_fit import StageSettings, StageStep, Views, _drawn_views, fit_stage, stage_losses
 from xcos.types import AlignedFace
 
 
@@ -143,19 +144,6 @@ def test_what_is_no_stage_file_is_refused(content: bytes) -> None:
         read_stage(content)
 
 
-def test_all_scores_are_the_weighted_sums_of_the_pairs(layers: Layers) -> None:
-    with torch.no_grad():
-        staged = fresh(layers)(torch.from_numpy(some_fourth(4)))
-        square = all_scores(staged).numpy()
-    features, trust = staged.features.numpy().astype(np.float64), staged.trust.numpy().astype(np.float64)
-    for i in range(4):
-        for j in range(4):
-            cosines = (features[i] * features[j]).sum(axis=0) / np.linalg.norm(features[i], axis=0)
-            cosines /= np.linalg.norm(features[j], axis=0)
-            weights = trust[i] * trust[j]
-            assert abs(square[i, j] - (weights * cosines).sum() / weights.sum()) < 1e-5
-
-
 def test_the_losses_are_their_formulas() -> None:
     """Four photos of two people, every pair written out."""
     scores = np.array([[1, 0.6, 0.3, 0.2], [0.6, 1, 0.1, 0.5], [0.3, 0.1, 1, 0.7], [0.2, 0.5, 0.7, 1]])
@@ -187,18 +175,20 @@ def test_the_teacher_is_the_vector_less_most_of_its_mean(layers: Layers) -> None
     start = fit_stage(replace(views, fourth=views.fourth[[0, 0, 2, 3]]), layers, unlearned)
     with torch.no_grad():
         staged = start(torch.from_numpy(views.fourth[0].astype(np.float32)).permute(0, 3, 1, 2))
-    expected = stage_losses(all_scores(staged), wanted, torch.from_numpy(views.labels), settings)
+    expected = stage_losses(
+        trust_weighted_scores(staged.features, staged.trust), wanted, torch.from_numpy(views.labels), settings
+    )
     assert steps[0].imitation == pytest.approx(expected.imitation.item(), rel=5e-3)
     assert steps[0].logistic == pytest.approx(expected.logistic.item(), rel=5e-3)
     assert steps[0].identity == pytest.approx(expected.identity.item(), rel=5e-3)
 
 
-def test_no_photo_is_in_a_batch_twice() -> None:
-    draw = _Draw(toy_views(), StageSettings(people=6, others=8), np.random.default_rng(0))
-    for _ in range(20):
-        rows, chosen = draw.batch()
-        assert len(set(rows.tolist())) == len(rows) == 20
-        assert set(chosen.tolist()) <= {0, 1, 2, 3}
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_views_are_covered_with_the_probability_asked_for_and_each_kind_evenly(share: float) -> None:
+    rows = np.zeros(4000, np.int64)
+    chosen = _drawn_views(toy_views(), rows, share, np.random.default_rng(0))
+    wanted = np.array([(1 - share) / 2, (1 - share) / 2, share / 2, share / 2]) * len(rows)
+    np.testing.assert_allclose(np.bincount(chosen, minlength=4), wanted, atol=4 * np.sqrt(len(rows) / 4))
 
 
 def toy_views(people: int = 8, photos: int = 3) -> Views:

@@ -7,6 +7,7 @@ import json
 from datetime import date
 from pathlib import Path
 
+from xcos.cli.progress import progress_bar
 from xcos.evaluation.calibrate_scores import Part, ScoreCalibration, ScoredFor, calibrate_scores
 from xcos.evaluation.protocols import read_scores
 from xcos.files import require_writable, write_atomically
@@ -15,8 +16,10 @@ from xcos.files import require_writable, write_atomically
 def run(options: argparse.Namespace) -> int:
     """Exit code of ``xcos calibrate``."""
     require_writable(options.out, inputs=[options.scores])
+    with progress_bar("rows", None) as bar:
+        table = read_scores(Path(options.scores), on_lines=bar.resize, on_rows=bar.advance)
     made = calibrate_scores(
-        read_scores(Path(options.scores)),
+        table,
         ScoredFor(options.model, options.comparator, options.dataset, options.detector),
         fmrs=options.fmr,
         date=options.date or date.today().isoformat(),

@@ -5,27 +5,25 @@ from __future__ import annotations
 import argparse
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
 
-from xcos.catalog import build_detector, build_explainer, build_matcher
+from xcos.catalog import EXPLAINERS, build_detector, build_explainer, build_matcher
+from xcos.cli.explained import Explained, explained
 from xcos.cli.progress import Bar, progress_bar
 from xcos.cli.quiet import without_decoder_chatter
 from xcos.cli.verify import component_files, read_side, require_output, verifier_of
 from xcos.errors import InputRefused, InvalidArgument
 from xcos.explainers.about import about
-from xcos.explainers.explanation import Explanation
 from xcos.explainers.matcher import GridMatcher
-from xcos.explainers.picture import explanation_picture
-from xcos.explainers.transport import CellFlow, Transport
 from xcos.extractor import Extractor
 from xcos.files import write_atomically
 from xcos.interfaces import Embedder
 from xcos.regions import NAMES, cell_regions
 from xcos.report import REGION_WORDS
-from xcos.types import AlignedFace, Crops, FaceChoice, Maps, Photo, Sample, Side, Templates
+from xcos.types import AlignedFace, Crops, FaceChoice, Maps, Photo, Pixels, Sample, Side, Templates
 from xcos.version import __version__
 from xcos.weights import WeightCard
 
@@ -40,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
         require_output(options.picture, (".png",), [options.probe, options.reference, *component_files(options)])
     matcher = build_matcher(embedder=options.embedder, comparator=options.comparator, model=options.model)
     given |= _threshold(options, given)
-    build_explainer(options.method, matcher, given)  # an impossible request is refused before any work
+    passes = _Passes()  # an impossible request is refused before any work, and so before there is a bar
+    explainer = build_explainer(options.method, _watched(matcher, passes), given, on_gradient=passes.advance)
     detector = build_detector(options.detector, matcher.template)
     with without_decoder_chatter():
         photos = read_side(options.probe, "probe"), read_side(options.reference, "reference")
@@ -48,13 +47,11 @@ def run(options: argparse.Namespace) -> int:
     probe = _locate(extractor, photos[0], options.probe_face, "probe")
     reference = _locate(extractor, photos[1], options.reference_face, "reference")
     started = perf_counter()
-    with progress_bar("passes", None) as bar:
-        explainer = build_explainer(options.method, _watched(matcher, bar), given)
-        found = explainer.explain(probe.face, reference.face)
-    result = Result(found, probe, reference, matcher.name, detector.name, perf_counter() - started)
+    with progress_bar("passes", None) as passes.bar:
+        answer = explained(explainer, probe.face, reference.face)
+    result = Result(answer, probe, reference, matcher.name, detector.name, perf_counter() - started)
     if options.picture:
-        flow = explainer.flow(probe.face, reference.face) if isinstance(explainer, Transport) else None
-        _write_picture(result, flow, options.picture)
+        write_atomically(options.picture, png(answer.picture(matcher.name)))
     if options.json:
         print(json.dumps(result.to_dict()))
     else:
@@ -65,8 +62,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _method_options(options: argparse.Namespace) -> dict[str, str]:
-    """Options of the method by their names, from ``--seed``, ``--budget`` and ``--option``."""
-    named = {"seed": options.seed, "masks": options.budget}
+    """Options of the method by their names, from ``--seed``, ``--budget``, ``--granularity``, ``--regions`` and
+    ``--option``."""
+    if options.granularity and options.regions:
+        raise InvalidArgument("--granularity takes packaged regions and --regions your own; leave one away")
+    if (options.granularity or options.regions) and options.method != "semantic":
+        raise InvalidArgument(f"--granularity and --regions are for --method semantic, not for {options.method}")
+    named = {"seed": options.seed, "masks": options.budget, "regions": options.granularity or options.regions}
     given = {name: str(value) for name, value in named.items() if value is not None}
     for text in options.option:
         name, equals, value = text.partition("=")
@@ -79,12 +81,14 @@ def _method_options(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _threshold(options: argparse.Namespace, given: dict[str, str]) -> dict[str, str]:
-    """What ``centered`` explains: the threshold of the calibration at the rate asked for, unless it is given."""
+    """The threshold of the calibration at the rate asked for, for methods that explain one; nothing where none is asked
+    for, and the method takes the packaged one."""
     asked = ["--fmr"] * (options.fmr is not None) + ["--calibration"] * bool(options.calibration)
-    if options.method != "centered" or "threshold" in given:
-        if asked:
-            why = "--option threshold says it already" if "threshold" in given else f"{options.method} explains none"
-            raise InvalidArgument(f"{' and '.join(asked)} would say which threshold is explained, but {why}")
+    explains = options.method in EXPLAINERS and EXPLAINERS[options.method].threshold
+    if asked and (not explains or "threshold" in given):
+        why = f"{options.method} explains none" if not explains else "--option threshold says it already"
+        raise InvalidArgument(f"{' and '.join(asked)} would say which threshold is explained, but {why}")
+    if not explains or "threshold" in given or not (asked or options.model):
         return {}
     calibration = verifier_of(options).calibration
     return {"threshold": repr(calibration.threshold(1e-3 if options.fmr is None else options.fmr).value)}
@@ -97,12 +101,23 @@ def _locate(extractor: Extractor, photo: Photo, face: FaceChoice | None, side: S
         raise error.about(side) from error
 
 
+@dataclass
+class _Passes:
+    """Tells whatever bar there is now."""
+
+    bar: Bar = field(default_factory=Bar)
+
+    def advance(self) -> None:
+        """One pass is done."""
+        self.bar.advance()
+
+
 @dataclass(frozen=True)
 class _Watched:
-    """An embedder whose passes a bar counts."""
+    """An embedder whose passes are counted."""
 
     embedder: Embedder
-    bar: Bar
+    passes: _Passes
 
     @property
     def card(self) -> WeightCard:
@@ -115,30 +130,28 @@ class _Watched:
     def embed(self, crops: Crops) -> Templates:
         templates = self.embedder.embed(crops)
         for _ in range(len(crops)):
-            self.bar.advance()
+            self.passes.advance()
         return templates
 
 
-def _watched(matcher: GridMatcher, bar: Bar) -> GridMatcher:
-    return GridMatcher(_Watched(matcher.embedder, bar), matcher.comparator)
+def _watched(matcher: GridMatcher, passes: _Passes) -> GridMatcher:
+    return GridMatcher(_Watched(matcher.embedder, passes), matcher.comparator)
 
 
-def _write_picture(result: Result, flow: CellFlow | None, path: str) -> None:
+def png(pixels: Pixels) -> bytes:
+    """The picture as a PNG file."""
     from PIL import Image as pil
 
-    pixels = explanation_picture(
-        result.explanation, result.probe.face, result.reference.face, matcher=result.matcher, flow=flow
-    )
     file = io.BytesIO()
     pil.fromarray(pixels).save(file, "PNG", compress_level=4)
-    write_atomically(path, file.getvalue())
+    return file.getvalue()
 
 
 @dataclass(frozen=True)
 class Result:
     """An explanation with all that is said of it."""
 
-    explanation: Explanation
+    answer: Explained
     probe: Sample
     reference: Sample
     matcher: str
@@ -147,7 +160,7 @@ class Result:
 
     def to_dict(self) -> dict[str, object]:
         """Plain JSON values, as ``docs/explainers`` describes them."""
-        found = self.explanation
+        found = self.answer.found
         return {
             "schema": SCHEMA,
             "version": __version__,
@@ -166,11 +179,13 @@ class Result:
             "reference": _photo(self.reference),
             "matcher": self.matcher,
             "detector": self.detector,
+            "sentences": list(self.answer.sentences),
+            **self.answer.numbers,
         }
 
     def print(self) -> None:
         """The same in words, with the parts of the face instead of the maps."""
-        found, words = self.explanation, about(self.explanation.method)
+        found, words = self.answer.found, about(self.answer.found.method)
         backward = f" and {found.cost.backward:,} backward" if found.cost.backward else ""
         print(f"{words.title} ({found.method})")
         print(f"  The score is {found.score:.4f} by {self.matcher}.")
@@ -183,6 +198,8 @@ class Result:
             print(
                 f"  {side}, mean of the map: " + ", ".join(f"{REGION_WORDS[name]} {mean:+.3g}" for name, mean in parts)
             )
+        for sentence in self.answer.sentences:
+            print(f"  {sentence}")
         print("  Settings: " + (", ".join(f"{name} {value}" for name, value in found.settings.items()) or "none"))
         print(f"  {words.caveat}")
 

@@ -7,11 +7,13 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from xcos.errors import InputRefused, InvalidArgument, MissingPackage, UsageError, XcosError
-from xcos.types import FaceChoice
 from xcos.version import __version__
+
+if TYPE_CHECKING:
+    from xcos.types import FaceChoice  # NumPy is behind it, and help must not wait for that
 
 USAGE, REFUSED, INTERNAL = 2, 4, 5
 STOPPED = "stopped; nothing is half written, and a list of pairs goes on where it was with the same command"
@@ -102,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_identify(commands)
     _add_demo(commands)
     _add_train(commands)
+    _add_convert_weights(commands)
     _add_doctor(commands)
     return parser
 
@@ -185,12 +188,16 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--method",
         default="own",
         metavar="NAME",
-        help="own (default), corrrise, lime and more; an unknown name lists all",
+        help="own (default), corrrise, semantic, counterfactual, grad-cam and more; an unknown name lists all",
     )
     command.add_argument("--seed", type=int, metavar="N", help="of methods with chance (default 0)")
     command.add_argument(
         "--budget", type=int, metavar="MASKS", help="masked copies of each photo, for methods that draw them by chance"
     )
+    command.add_argument(
+        "--granularity", choices=("coarse", "medium", "fine"), help="of the parts of 'semantic' (default medium)"
+    )
+    command.add_argument("--regions", metavar="FILE.toml", help="your own parts for 'semantic' (docs)")
     command.add_argument(
         "--option",
         action="append",
@@ -198,12 +205,12 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="NAME=VALUE",
         help="another option of the method; may be repeated",
     )
-    more = "false match rate of the threshold that 'centered' explains (default 0.001)"
+    more = "false match rate of the threshold, for methods that explain one (default 0.001)"
     command.add_argument("--fmr", type=float, help=more)
     _add_face_choices(command)
     command.add_argument("--picture", metavar="FILE.png", help="write both photos with their maps as a picture")
     models = _add_components(command)
-    models.add_argument("--calibration", default="", metavar="CARD.json", help="whose threshold 'centered' explains")
+    models.add_argument("--calibration", default="", metavar="CARD.json", help="whose threshold is explained")
 
     def run(options: argparse.Namespace) -> int:
         from xcos.cli import explain
@@ -229,9 +236,16 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--pairs",
         required=True,
         metavar="LIST",
-        help="columns probe,reference,mated; or lfw:FOLDER for the pairs of its pairsDevTest.txt",
+        help="columns probe,reference,mated; or NAME:PATH, a protocol (docs/protocols.md); lfw: its development test",
     )
     command.add_argument("--methods", required=True, metavar="A,B,…", help="names of explainers (docs/explainers)")
+    command.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="METHOD.NAME=VALUE",
+        help="an option of a method, such as rise.masks=200; may be repeated",
+    )
     command.add_argument("--out", required=True, metavar="FOLDER", help="for bench.html, .md, .json and kept results")
     command.add_argument("--budget", type=int, metavar="N", help="leave out methods that need more passes a pair")
     command.add_argument("--pairs-limit", type=int, default=0, metavar="N", help="of each kind half, evenly spread")
@@ -240,10 +254,17 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="of pairs that are explained again, changed (default all)",
+        help="of pairs that methods of more than 16 passes explain again, changed (default all)",
     )
     command.add_argument("--measures", default="", metavar="A,B,…", help="only these measures (default all)")
     command.add_argument("--twins", default="", metavar="FOLDER", help="also on twins with one part changed (docs)")
+    command.add_argument(
+        "--randomised",
+        type=int,
+        default=0,
+        metavar="N",
+        help="on N pairs also with the network's weights shuffled, layer by layer",
+    )
     command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
     command.add_argument("--face", type=_face, default="center", help="which face of a photo (default center)")
     command.add_argument("--model", default="", metavar="FOLDER", help="as 'xcos plug' wrote it")
@@ -257,27 +278,30 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_plug(commands: argparse._SubParsersAction[_Parser]) -> None:
-    more = "The network stays as it is; the result is a model folder for 'xcos verify --model'."
+    more = (
+        "The network stays as it is; the result is a model folder for 'xcos verify --model'. "
+        "A head that 'xcos train' made is only calibrated."
+    )
     command = _command(commands, "plug", "fit a head to your own network and calibrate it on your photos", more)
-    command.add_argument("network", metavar="MODEL.onnx", help="face recognition network")
-    command.add_argument("--card", required=True, metavar="CARD", help="what it is: card.toml or .json (docs/plug.md)")
+    network = "face recognition network in ONNX, or the folder of a finished 'xcos train', which brings its own card"
+    command.add_argument("network", metavar="MODEL", help=network)
+    command.add_argument("--card", default="", metavar="CARD", help="what it is: card.toml or .json (docs/plug.md)")
     command.add_argument("--data", required=True, metavar="FOLDER", help="one sub-folder of photos for each person")
     command.add_argument("--out", required=True, metavar="FOLDER", help="new folder for the model")
     command.add_argument(
         "--weighting",
-        default="separable",
         choices=("separable", "symmetric", "norm", "uniform"),
         help="how cells are weighed (default separable)",
     )
-    command.add_argument("--channels", type=int, default=32, help="features per cell that are kept (default 32)")
+    command.add_argument("--channels", type=int, help="features per cell that are kept (default 32)")
     command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
     command.add_argument("--face", type=_face, default="center", help="which face of a photo (default center)")
     command.add_argument("--grid", default="", metavar="TENSOR", help="name of the feature map, if not the last one")
     command.add_argument("--vector", default="", metavar="TENSOR", help="name of the embedding, if there are several")
     command.add_argument("--dataset", default="", help="name of the photos for the cards (default: of their folder)")
     command.add_argument("--cache", default="", metavar="FOLDER", help="where features are kept (default: OUT.cache)")
-    command.add_argument("--steps", type=int, default=1500, help="steps of fitting (default 1500)")
-    command.add_argument("--seed", type=int, default=0, help="of the fitting (default 0)")
+    command.add_argument("--steps", type=int, help="steps of fitting (default 1500)")
+    command.add_argument("--seed", type=int, default=0, help="of the fitting and the intervals (default 0)")
     command.add_argument(
         "--fmr", type=float, nargs="+", default=[1e-2, 1e-3], help="false match rates to report (default 0.01 0.001)"
     )
@@ -321,19 +345,33 @@ def _add_lint_model(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
     more = "Protocols, the files they need and what is checked: docs/protocols.md; what comes out: docs/evaluate.md."
     command = _command(commands, "evaluate", "error rates with honest intervals, on a protocol", more)
-    command.add_argument("protocol", help="lfw, lfw-view1, calfw, cplfw, cfp-fp, agedb-30, …, csv for your own list")
+    protocols = "lfw, calfw, cplfw, cfp-fp, agedb-30, ijbc, tinyface, …; csv and gallery for your own lists"
+    command.add_argument("protocol", help=protocols)
     command.add_argument("data", help="folder or file of the set, as its owner gives it out")
     command.add_argument("--out", required=True, metavar="FOLDER", help="where report and scores go")
-    models = "a packaged embedder (default xcos-dlib-7x7), onnx:FILE.onnx with its card beside it, or a model folder"
-    command.add_argument("--model", default="", metavar="NAME", help=models)
-    command.add_argument("--against", default="", metavar="NAME", help="a second model on the same pairs")
-    command.add_argument("--detector", default="mtcnn", help="mtcnn (default), whole-image, yunet:FILE.onnx")
-    command.add_argument("--face", type=_face, default="center", help="which of several faces (default center)")
+    models = (
+        "a packaged embedder (default xcos-dlib-7x7), FILE.onnx with its card, a model folder, or your own code, "
+        "package.module:Name"
+    )
+    command.add_argument("--model", default="", metavar="MODEL", help=models)
+    cards = "of FILE.onnx: .toml or .json (default FILE.json)"
+    command.add_argument("--card", default="", metavar="CARD", help=cards)
+    tables = "in the place of a model: columns probe,reference,score[,error], a row for each pair"
+    command.add_argument("--scores", default="", metavar="SCORES.csv", help=tables)
+    command.add_argument(
+        "--against", default="", metavar="MODEL", help="a second model on the same pairs, or scores:SCORES.csv"
+    )
+    command.add_argument("--against-card", default="", metavar="CARD", help=cards)
+    command.add_argument("--detector", default="", help="mtcnn (default), whole-image, yunet:FILE.onnx")
+    command.add_argument("--face", type=_face, help="which of several faces (default center)")
     command.add_argument("--mirror", action="store_true", help="average each template with its mirror image's")
     command.add_argument(
         "--cache", default="", metavar="FOLDER", help="for features (default: FOLDER.cache beside --out)"
     )
     command.add_argument("--seed", type=int, default=0, help="of the bootstrap over people")
+    command.add_argument(
+        "--no-pictures", action="store_false", dest="pictures", help="no faces on the page, no evidence of errors"
+    )
     command.add_argument("--as-published", action="store_true", help="let repeated pairs stand")
 
     def run(options: argparse.Namespace) -> int:
@@ -498,6 +536,24 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
         from xcos.cli import train
 
         return train.run(options)
+
+    command.set_defaults(run=run)
+
+
+def _add_convert_weights(commands: argparse._SubParsersAction[_Parser]) -> None:
+    more = (
+        "Only tensors are read; nothing in the file is run. IR and IR-SE by the names of InsightFace_Pytorch and "
+        "face.evoLVe, and the xCos authors' models, whose head is written too."
+    )
+    command = _command(commands, "convert-weights", "make published .pth weights a file for 'xcos train'", more)
+    command.add_argument("weights", metavar="WEIGHTS.pth", help="as torch.save wrote it")
+    command.add_argument("out", metavar="OUT.safetensors", help="file to write")
+    command.add_argument("--teacher", action="store_true", help="of an xCos model the teacher in place of the network")
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import convert_weights
+
+        return convert_weights.run(options)
 
     command.set_defaults(run=run)
 

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 class Bar:
     """A bar that is not drawn; any thread may advance it."""
 
-    def advance(self) -> None:
-        """One step is done."""
+    drawn = False
+
+    def advance(self, steps: int = 1) -> None:
+        """So many steps are done."""
 
     def resize(self, total: int) -> None:
         """There are ``total`` steps after all."""
@@ -28,8 +30,10 @@ def progress_bar(what: str, total: int | None) -> Iterator[Bar]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     class DrawnBar(Bar):
-        def advance(self) -> None:
-            progress.advance(task)
+        drawn = True
+
+        def advance(self, steps: int = 1) -> None:
+            progress.advance(task, steps)
 
         def resize(self, total: int) -> None:
             progress.update(task, total=total)

@@ -40,7 +40,7 @@ class DlibResNet:
     its four corners *is* the vector. ``grid="fourth"`` gives 7 × 7 × 256: the features of the fourth stage,
     one stage before; its even places are the network's own 4 × 4 map. ``grid="trusted"`` gives 7 × 7 × 128: a
     learned stage on those, whose features are as long as each cell can be trusted (docs/models/xcos-dlib-7x7.md);
-    ``stage`` is the folder of its ``stage.npz`` and ``card.json``, and ignored by the other grids.
+    ``stage_folder`` holds its ``stage.npz`` and ``card.json``, None being the packaged one; the other grids have none.
 
     The published weights and the vector are the same in all three; strides are replaced by dilations, which
     computes the places between. ``alter`` changes the ONNX network before it is run, for tests that need a broken one:
@@ -51,20 +51,24 @@ class DlibResNet:
         self,
         *,
         grid: Grid = "last",
-        stage: Path = SHIPPED,
+        stage_folder: Path | None = None,
         providers: Sequence[str] = CPU,
         alter: Callable[[bytes], bytes] | None = None,
     ) -> None:
         if grid not in ("last", "fourth", "trusted"):
             raise InvalidArgument(f"grid must be 'last', 'fourth' or 'trusted', got {grid!r}")
+        if stage_folder is not None and grid != "trusted":
+            raise InvalidArgument(
+                f"the grid {grid!r} has no learned stage, got {stage_folder}; ask for grid='trusted' or leave it out"
+            )
         layers = published_layers()
         self.card = CARD
-        self.model = f"{CARD.name}/{grid}/{CARD.sha256[:12]}"
         learned = None
         if grid == "trusted":
-            self.card = read_card(stage / "card.json")
-            learned = read_stage(verified_bytes(stage / "stage.npz", self.card.sha256))
-            self.model = f"{self.card.name}/{CARD.sha256[:12]}-{self.card.sha256[:12]}"
+            folder = stage_folder or SHIPPED
+            self.card = read_card(folder / "card.json")
+            learned = read_stage(verified_bytes(folder / "stage.npz", self.card.sha256))
+        self.model = model_name(grid, self.card)
         content = _graph(layers, grid, learned)
         if alter is not None and (altered := alter(content)) != content:
             content = altered
@@ -86,6 +90,13 @@ class DlibResNet:
         ]
         grids, vectors = (np.concatenate(part) for part in zip(*blocks, strict=True))
         return Templates(grids.transpose(0, 2, 3, 1), vectors, self.model)
+
+
+def model_name(grid: Grid, card: WeightCard = CARD) -> str:
+    """The model of templates with this grid; ``card`` is that of the learned stage where there is one."""
+    if grid == "trusted":
+        return f"{card.name}/{CARD.sha256[:12]}-{card.sha256[:12]}"
+    return f"{CARD.name}/{grid}/{CARD.sha256[:12]}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,11 @@ class OnnxEmbedder:
         if not maps:
             return vectors_as_grids(vectors), vectors
         if maps[0].ndim != 4:
-            raise InvalidModel(f"a grid is (n, channels, h, w); '{self._grid}' has shape {maps[0].shape}")
+            shape = " × ".join(map(str, maps[0].shape))
+            raise InvalidModel(
+                f"a grid has the shape (n, channels, rows, cols), and the tensor '{self._grid}' has {shape}: name a "
+                "feature map (--grid), or none to take the last one"
+            )
         return np.ascontiguousarray(maps[0].transpose(0, 2, 3, 1), np.float32), vectors
 
 
@@ -98,7 +102,8 @@ class OpenNetwork:
     """A user's network as it is run: its grid and its vector are outputs, its input has the card's shape."""
 
     content: bytes
-    """The ONNX file; the same bytes whenever the same file is opened the same way."""
+    """The ONNX file; the same bytes whenever the same file is opened the same way, and the user's own where nothing had
+    to be added."""
     input: str
     block: int
     """How many crops fit one call."""
@@ -110,13 +115,22 @@ class OpenNetwork:
 def open_network(path: str | Path, card: WeightCard, *, grid: str = "", vector: str = "") -> OpenNetwork:
     """The network in an ONNX file, checked against its card; ``grid`` and ``vector`` as in :class:`OnnxEmbedder`."""
     path = Path(path)
-    network = parse_model(_own_bytes(path, card), path.name)
+    content = _own_bytes(path, card)
+    network = parse_model(content, path.name)
+    before = network.SerializeToString(deterministic=True)
     name, block = _check_input(network, card, path.name)
     vector = vector or _only_vector(network, path.name)
-    grid = grid or _last_map(network)
+    maps = _maps(network)
+    grid = grid or next(reversed(maps), "")
+    if vector in maps and vector != grid:
+        raise InvalidModel(
+            f"the tensor '{vector}' of {path.name} is a feature map, which is no embedding; name (n, numbers) with "
+            "--vector, in Python vector='NAME'"
+        )
     for tensor in filter(None, (vector, grid)):
-        _expose(network, tensor)
-    return OpenNetwork(network.SerializeToString(deterministic=True), name, block, vector, grid)
+        _expose(network, tensor, maps)
+    after = network.SerializeToString(deterministic=True)
+    return OpenNetwork(content if after == before else after, name, block, vector, grid)
 
 
 def _own_bytes(path: Path, card: WeightCard) -> bytes:
@@ -158,28 +172,32 @@ def _check_input(network: Any, card: WeightCard, name: str) -> tuple[str, int]:
 def _only_vector(network: Any, name: str) -> str:
     outputs = [value.name for value in network.graph.output]
     if len(outputs) != 1:
-        raise InvalidModel(f"{name} has outputs {outputs}; say which is the embedding with vector='…'")
+        raise InvalidModel(
+            f"{name} has the outputs {', '.join(outputs) or 'none'}; say which is the embedding: --vector NAME, in "
+            "Python vector='NAME'"
+        )
     return str(outputs[0])
 
 
-def _last_map(network: Any) -> str:
-    """Name of the last tensor with a place for each feature; empty if there is none."""
+def _maps(network: Any) -> dict[str, list[int]]:
+    """Shape, 0 for what is not known, of each tensor with a place for each feature, in the order of the nodes."""
     import onnx
 
     inferred = onnx.shape_inference.infer_shapes(network)
     shapes = {value.name: _dims(value) for value in (*inferred.graph.value_info, *inferred.graph.output)}
-    for node in reversed(network.graph.node):
-        for output in node.output:
-            shape = shapes.get(output, [])
-            if len(shape) == 4 and shape[2] * shape[3] > 1:
-                return str(output)
-    return ""
+    outputs = (output for node in network.graph.node for output in node.output)
+    found = {output: shapes[output] for output in outputs if output in shapes}
+    return {name: shape for name, shape in found.items() if len(shape) == 4 and shape[2] * shape[3] > 1}
 
 
-def _expose(network: Any, tensor: str) -> None:
+def _expose(network: Any, tensor: str, maps: Mapping[str, list[int]]) -> None:
     import onnx
 
     if tensor not in {output for node in network.graph.node for output in node.output}:
-        raise InvalidModel(f"the model computes no tensor '{tensor}' to take the grid or the vector from")
+        last = ", ".join(f"{name} {' × '.join(map(str, shape[1:]))}" for name, shape in list(maps.items())[-5:])
+        raise InvalidModel(
+            f"the model computes no tensor '{tensor}' to take the grid or the vector from; its outputs are "
+            f"{', '.join(value.name for value in network.graph.output)}, and its last maps {last or 'none'}"
+        )
     if tensor not in {value.name for value in network.graph.output}:
         network.graph.output.append(onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))

@@ -181,17 +181,22 @@ def draw(binned: BinnedScores, people: int, *, draws: int, seed: int, strength: 
     A mated pair counts w_i times. Another pair counts u_i u_j times with u = 1 + ``strength`` (w − 1); see
     :func:`fitting_strength`.
     """
-    random = np.random.default_rng(seed)
     mated = np.zeros((draws, binned.bins), np.float32)
     others = np.zeros((draws, binned.bins), np.float32)
     weights = np.zeros((draws, people if people <= draws else 0), np.float32)
-    for number in range(draws):
-        drawn = random.multinomial(people, np.full(people, 1 / people)).astype(np.float64)
+    for number, drawn in enumerate(people_drawn(people, draws=draws, seed=seed)):
         mated[number], others[number] = binned.counts(drawn, 1 + strength * (drawn - 1))
         weights[number] = drawn[: weights.shape[1]]
     kept = mated.any(axis=1) & others.any(axis=1)  # else nobody of a kind was drawn: such a sample has no rates
     lowest = 2 if binned.edges[0] == -np.inf else 1
     return Draws(mated[kept], others[kept], lowest, people, weights[kept])
+
+
+def people_drawn(people: int, *, draws: int, seed: int) -> Iterator[Reals]:
+    """(people,) how often each is drawn, in as many draws with replacement; the same for the same seed."""
+    random = np.random.default_rng(seed)
+    for _ in range(draws):
+        yield random.multinomial(people, np.full(people, 1 / people)).astype(np.float64)
 
 
 def fitting_strength(between: float, own: float) -> float:

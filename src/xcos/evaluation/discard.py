@@ -19,15 +19,24 @@ class DiscardCurve:
     """(k,) share of mated pairs that are discarded; the first is 0. Pairs of equal quality go together."""
     fnmr: Reals
     """(k,) false non-match rate of those kept, up to the next share."""
+    quality: Reals
+    """(k,) least quality of those kept."""
 
     def __post_init__(self) -> None:
-        freeze(self, discarded=self.discarded, fnmr=self.fnmr)
+        freeze(self, discarded=self.discarded, fnmr=self.fnmr, quality=self.quality)
 
     def at(self, share: float) -> float:
         """FNMR with as many discarded as can be without exceeding ``share``."""
+        return float(self.fnmr[self._step(share)])
+
+    def least_quality(self, share: float) -> float:
+        """Pairs of at least this quality are those that :meth:`at` keeps."""
+        return float(self.quality[self._step(share)])
+
+    def _step(self, share: float) -> int:
         if not 0 <= share < 1:
             raise InvalidArgument(f"a share of discarded pairs is at least 0 and below 1, got {share}")
-        return float(self.fnmr[np.searchsorted(self.discarded, share * (1 + 1e-12), side="right") - 1])
+        return int(np.searchsorted(self.discarded, share * (1 + 1e-12), side="right")) - 1
 
     def area(self, most: float = 0.2) -> float:
         """Partial area under the steps from 0 to ``most``; 20 % is the customary limit."""
@@ -54,8 +63,8 @@ def error_versus_discard(
     if np.isnan(quality).any() or np.isnan(mated).any():
         raise InvalidArgument("scores and qualities must be numbers; give −inf for samples that could not be made")
     missed = (mated < threshold) | (mated == -np.inf)
-    _, level = np.unique(quality, return_inverse=True)
+    levels, level = np.unique(quality, return_inverse=True)
     pairs, errors = np.bincount(level), np.bincount(level, missed)
     # from each quality upwards
     kept, wrong = np.cumsum(pairs[::-1])[::-1], np.cumsum(errors[::-1])[::-1]
-    return DiscardCurve(1 - kept / len(mated), wrong / kept)
+    return DiscardCurve(1 - kept / len(mated), wrong / kept, levels)

@@ -18,7 +18,7 @@ from xcos.evaluation.engines import LOCAL, Engine
 from xcos.evaluation.protocol import Numbers, PhotoSource, Samples, SampleSource, Truths
 from xcos.evaluation.work import Job, KeyedPhoto, recipe_of, with_mirror
 from xcos.extractor import BLOCK, Extractor, usable_cores
-from xcos.feature_store import FeatureStore, Place, Recipe, Refused, StoredRows, opened_store
+from xcos.feature_store import FeatureStore, Place, Recipe, Refused, Shard, StoredRows, opened_store
 from xcos.images import file_bytes
 from xcos.types import Floats, Reals, Templates, freeze
 
@@ -61,8 +61,9 @@ class EmbeddedSamples:
     sha256: tuple[str, ...]
     """Of each photo's bytes; empty where they cannot be read."""
     measures: Mapping[str, Reals]
-    """(photos,) each, by the names of :data:`xcos.evaluation.work.MEASURES`; NaN where a photo failed, and where
-    landmarks were given so that no faces were counted. ``second_look`` only where it was asked for."""
+    """(photos,) each, by the names of :data:`xcos.evaluation.work.MEASURES`; NaN where a photo failed, and, of faces
+    and confidence, where landmarks were given so that no detector was asked. ``second_look`` only where it was asked
+    for."""
     failures: tuple[FailedPhoto, ...]
     """Photos without a template, in the protocol's order; after them samples whose photos' features cancel."""
 
@@ -88,8 +89,26 @@ class EmbeddedSamples:
             yield index, self.templates(index)
 
 
+@dataclass(frozen=True, eq=False)
+class HashedSamples:
+    """A protocol's samples whose photos were read once for their hashes, for any number of models."""
+
+    samples: Samples
+    photos: tuple[KeyedPhoto | InputRefused, ...]
+    """In the order of the samples' photos; the error of one that cannot be read."""
+
+
+def hash_photos(samples: Samples) -> HashedSamples:
+    """The samples with the hash of every photo's bytes; several threads read."""
+    photos = samples.photos
+    parts = [photos[start : start + HASHED_AT_ONCE] for start in range(0, len(photos), HASHED_AT_ONCE)]
+    with ThreadPoolExecutor(usable_cores(), "xcos") as pool:
+        hashed = pool.map(lambda part: [_identified(photo) for photo in part], parts)
+        return HashedSamples(samples, tuple(each for part in hashed for each in part))
+
+
 def embed_samples(
-    samples: Samples,
+    samples: Samples | HashedSamples,
     extractor: Extractor,
     *,
     cache: str | Path | None = None,
@@ -106,8 +125,8 @@ def embed_samples(
 
     ``cache`` is a folder that keeps features (:mod:`xcos.feature_store`; templates are personal data, pixels are not
     kept): a run that was stopped goes on, a second one embeds nothing. It knows photos by their bytes, for one model,
-    detector, choice of face, mirror and second look; this process reads each photo once for its hash, and whoever
-    embeds it once more. Without a cache, all features stay in memory.
+    detector, choice of face, mirror and second look; this process reads each photo once for its hash (not again where
+    :func:`hash_photos` did), and whoever embeds it once more. Without a cache, all features stay in memory.
 
     ``mirror`` averages with mirror images (:class:`xcos.evaluation.mirror.Mirrored`). ``second_look`` also measures
     how far the landmarks move when they are looked for again, which is the detector's work twice more. ``on_known``
@@ -116,20 +135,31 @@ def embed_samples(
     """
     extractor = with_mirror(extractor) if mirror else extractor
     recipe = recipe_of(extractor, second_look=second_look)
-    keyed = _keyed(samples.photos)
-    distinct = {each.key: each for each in keyed if isinstance(each, KeyedPhoto)}
+
+    def run(jobs: Sequence[Job]) -> Iterator[Shard]:
+        return engine.run(jobs, extractor, on_photo)
+
+    return embed_by(run, samples, recipe, cache=cache, mirror=mirror, on_known=on_known)
+
+
+def embed_by(
+    run: Callable[[Sequence[Job]], Iterator[Shard]],
+    samples: Samples | HashedSamples,
+    recipe: Recipe,
+    *,
+    cache: str | Path | None,
+    mirror: bool = False,
+    on_known: Callable[[int], None] = lambda _: None,
+) -> EmbeddedSamples:
+    """As :func:`embed_samples`; ``run`` makes the shards of jobs whose features are those of the ``recipe``."""
+    hashed = samples if isinstance(samples, HashedSamples) else hash_photos(samples)
+    distinct = {each.key: each for each in hashed.photos if isinstance(each, KeyedPhoto)}
     with opened_store(cache, recipe, set(distinct)) as store:
         jobs = _jobs(list(distinct.values()), store, recipe, mirror)
-        on_known(len(keyed) - sum(len(job.photos) for job in jobs))
-        for shard in engine.run(jobs, extractor, on_photo) if jobs else ():
+        on_known(len(hashed.photos) - sum(len(job.photos) for job in jobs))
+        for shard in run(jobs) if jobs else ():
             store.add(shard)
-        return _collected(samples, keyed, store, recipe)
-
-
-def _keyed(photos: Sequence[PhotoSource]) -> list[KeyedPhoto | InputRefused]:
-    parts = [photos[start : start + HASHED_AT_ONCE] for start in range(0, len(photos), HASHED_AT_ONCE)]
-    with ThreadPoolExecutor(usable_cores(), "xcos") as pool:
-        return [each for part in pool.map(lambda part: [_identified(photo) for photo in part], parts) for each in part]
+        return _collected(hashed, store, recipe)
 
 
 def _identified(photo: PhotoSource) -> KeyedPhoto | InputRefused:
@@ -158,9 +188,8 @@ def photos_per_shard(photos: int) -> int:
     return PHOTOS_PER_SHARD if few else -(-photos // (MOST_SHARDS * BLOCK)) * BLOCK
 
 
-def _collected(
-    samples: Samples, keyed: Sequence[KeyedPhoto | InputRefused], store: FeatureStore, recipe: Recipe
-) -> EmbeddedSamples:
+def _collected(hashed: HashedSamples, store: FeatureStore, recipe: Recipe) -> EmbeddedSamples:
+    samples, keyed = hashed.samples, hashed.photos
     found = [_result(each, store) for each in keyed]
     failures = [
         FailedPhoto(photo.name, result.code, result.message)

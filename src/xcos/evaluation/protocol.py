@@ -45,6 +45,8 @@ class SampleSource:
 
     media: tuple[tuple[int, ...], ...]
     """Numbers of photos, medium by medium; photos of one medium are averaged before the media are."""
+    name: str = ""
+    """As its set's owner names it, such as a video or a template; empty: by its photo's name."""
 
     @property
     def photos(self) -> tuple[int, ...]:
@@ -84,6 +86,13 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.sources)
+
+    def name(self, number: int) -> str:
+        """What tables call a sample: the owner's name for it, or that of its photo, or of the first of several."""
+        source = self.sources[number]
+        first = self.photos[source.photos[0]].name
+        more = len(source.photos) - 1
+        return source.name or (f"sample {number}: {first} and {more} more" if more else first)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xcos.errors import InvalidArgument
-from xcos.evaluation.bootstrap import BinnedScores, Draws, draw, fitting_strength
+from xcos.evaluation.bootstrap import BinnedScores, Draws, draw, fitting_strength, half_width, people_drawn
 from xcos.evaluation.error_rates import ErrorRates, matches
 from xcos.evaluation.fold_accuracy import FoldAccuracy
 from xcos.evaluation.scores import ScoreSet
@@ -86,6 +86,10 @@ class Estimate:
         if not self.reason and not self.low <= self.value <= self.high:
             raise InvalidArgument(f"a figure must lie in its interval, got {numbers}")
 
+    def above(self, other: Estimate) -> bool:
+        """Whether the whole interval lies above the other's: they do not touch. False if either is unsupported."""
+        return self.low > other.high
+
     @property
     def supported(self) -> bool:
         """Whether the sample supports the figure."""
@@ -136,6 +140,58 @@ def share_estimate(wrong: Truths, *subjects: Numbers) -> Estimate:
         errors += np.bincount(column[wrong], minlength=people)
         trials += np.bincount(column, minlength=people)
     return _of(Tally(errors, trials, sides=1 if len(subjects) == 1 else 2))
+
+
+def mean_estimate(values: Reals, mated: Truths, probe_subject: Numbers, reference_subject: Numbers) -> Estimate:
+    """Mean of a figure that each of (n,) pairs has, NaN where it applies to none; unsupported if to no pair.
+
+    The interval is the mean ± Student's quantile × a standard error that knows who is in which pair
+    (:func:`mean_spread`), and ends where the values do.
+    """
+    counted = np.isfinite(values)
+    method = "variance over shared people"
+    if not counted.any():
+        return unsupported("it applies to no pair", 0, method)
+    there = values[counted]
+    found = mean_spread(there, mated[counted], probe_subject[counted], reference_subject[counted])
+    value, half = float(there.mean()), found.quantile * math.sqrt(found.variance)
+    low, high = max(value - half, float(there.min())), min(value + half, float(there.max()))
+    return Estimate(value, min(low, value), max(high, value), len(there), method)
+
+
+def mean_spread(values: Reals, mated: Truths, probe_subject: Numbers, reference_subject: Numbers) -> Spread:
+    """Spread of the mean of (n,) values of pairs; how many of them are mated is fixed, as the list fixes it."""
+    (first, second), people = _renumbered(probe_subject, reference_subject)
+    residuals = np.zeros(len(values))
+    sums, present = np.zeros(people), np.zeros(people, bool)
+    disjoint = math.inf
+    for kind, columns in ((mated, (first,)), (~mated, (first, second))):
+        if not kind.any():
+            continue
+        residuals[kind] = values[kind] - values[kind].mean()
+        subjects = np.zeros(people, bool)
+        for column in columns:
+            sums += np.bincount(column[kind], residuals[kind], people)
+            subjects[column[kind]] = True
+        present |= subjects
+        disjoint = min(disjoint, int(subjects.sum()) / len(columns))
+    squares, twice = float((residuals**2).sum()), float((residuals[~mated] ** 2).sum())
+    return spread(sums[present], squares, twice, len(values), disjoint)
+
+
+def drawn_estimate(figure: Callable[[Reals], float], subjects: Numbers, *, draws: int, seed: int = 0) -> Estimate:
+    """A figure of (n,) weighted trials of one subject each, which need not be a mean; a share, in 0…1.
+
+    The interval is the value ± Student's quantile × the standard deviation of the figure over subjects drawn anew, for
+    those draws in which there is one.
+    """
+    (owner,), people = _renumbered(subjects)
+    weights = np.array(list(people_drawn(people, draws=draws, seed=seed)))
+    figures = np.array([figure(weight[owner]) for weight in weights])
+    there = np.isfinite(figures)
+    value, method = figure(np.ones(len(owner))), f"subject bootstrap, {draws:,} draws"
+    half = half_width(figures[there], weights[there].astype(np.float32), people) if there.sum() > 1 else 0.0
+    return Estimate(value, min(value, max(0.0, value - half)), max(value, min(1.0, value + half)), len(owner), method)
 
 
 def _of(tally: Tally) -> Estimate:
@@ -204,6 +260,10 @@ class Estimates:
         found = self.spread_of(folds.right.astype(np.float64), np.ones(len(self.scores), bool))
         overall = np.array([((self.scores.scores > t) == self.scores.mated).mean() for t in folds.thresholds])
         chosen = (1 - 1 / len(overall)) * float(((overall - overall.mean()) ** 2).sum())
+        if not found.variance + chosen:  # all of one kind are right and all of the other wrong
+            room = rule_of_three(False, self._disjoint).high
+            low, high = max(0.0, value - room), min(1.0, value + room)
+            return Estimate(value, low, high, len(self.scores), "rule of three", errors)
         effective = value * (1 - value) / (found.variance + chosen)
         low, high = wilson(value, effective, found.quantile)
         interval = Interval(low, high, effective * (1 - value), effective, "adjusted Wilson")
@@ -284,8 +344,8 @@ class Estimates:
         """The interval of a share, from its ``drawn`` values; ``least`` is half of the smallest step it can make."""
         if value in (0.0, 1.0):
             return _stated(value, rule_of_three(value == 1, self._disjoint), len(self.scores), errors)
-        logits = _logit(np.clip(drawn, least, 1 - least))
-        middle, half = float(_logit(np.clip(value, least, 1 - least))), self.samples.half_width(logits)
+        logits = logit(np.clip(drawn, least, 1 - least))
+        middle, half = float(logit(np.clip(value, least, 1 - least))), self.samples.half_width(logits)
         low, high = (1 / (1 + math.exp(-end)) for end in (middle - half, middle + half))
         return Estimate(value, min(low, value), max(high, value), len(self.scores), self._method, errors)
 
@@ -338,17 +398,9 @@ class Estimates:
 
     def spread_of(self, values: Reals, chosen: Truths) -> Spread:
         """Spread of the mean of (n,) ``values`` over the ``chosen`` pairs, whose numbers of each kind are fixed."""
-        owner, first, second, people = self._people
-        mated, other = self.scores.mated, ~self.scores.mated
-        residuals = np.zeros(len(values))
-        for kind in (chosen & mated, chosen & other):
-            residuals[kind] = values[kind] - values[kind].mean() if kind.any() else 0.0
-        sums, present = np.zeros(people), np.zeros(people, bool)
-        for person, kind in ((owner, mated), (first, other), (second, other)):
-            sums += np.bincount(person, residuals[kind], people)
-            present |= np.bincount(person, chosen[kind], people) > 0
-        squares, twice = float((residuals**2).sum()), float((residuals[other] ** 2).sum())
-        return spread(sums[present], squares, twice, int(chosen.sum()), self.disjoint_of(chosen))
+        given = self.scores
+        subjects = given.probe_subject[chosen], given.reference_subject[chosen]
+        return mean_spread(values[chosen], given.mated[chosen], *subjects)
 
     def disjoint_of(self, chosen: Truths) -> float:
         """Least number of pairs of one kind, among those chosen, of which no two share a person."""
@@ -507,7 +559,8 @@ def _above(estimate: Estimate) -> float:
     return estimate.high - estimate.value if estimate.bound else 0.0
 
 
-def _logit(share: Reals) -> Reals:
+def logit(share: Reals) -> Reals:
+    """Logarithms of the odds of shares between 0 and 1."""
     odds: Reals = np.log(share) - np.log1p(-share)
     return odds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -24,10 +24,12 @@ from xcos.types import Face, Photo, Quality, Reals
 
 SECOND_LOOK = "second_look"
 QUALITIES = tuple(field.name for field in dataclasses.fields(Quality))
-MEASURES = (*QUALITIES, "faces_found", "ambiguous", "detect_ms", "embed_ms")
-"""What is kept of every photo beside its template: the measures of :class:`xcos.types.Quality`; how many faces were
-found; 1 where another face fits the rule of choice almost as well; milliseconds of finding, cutting and measuring the
-face, and of its share of the network's run."""
+TIMES = ("read_ms", "detect_ms", "embed_ms")
+MEASURES = (*QUALITIES, "confidence", "faces_found", "ambiguous", *TIMES)
+"""What is kept of every photo beside its template: the measures of :class:`xcos.types.Quality`; the detector's
+confidence; how many faces were found; 1 where another face fits the rule of choice almost as well; one thread's
+milliseconds of reading and decoding, of finding, cutting and measuring the face, and of its share of the network's
+run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,12 @@ def do_job(job: Job, extractor: Extractor, on_photo: Callable[[], None] = lambda
     results: dict[str, Kept | Refused] = {}
     for start in range(0, len(job.photos), BLOCK):
         results |= _block(job.photos[start : start + BLOCK], extractor, job.recipe.measures, on_photo)
-    shard = make_shard(results)
+    return shard_of(job, results)
+
+
+def shard_of(job: Job, results: Mapping[str, Kept | Refused]) -> Shard:
+    """The shard of what came of a job's photos, by their keys; written where the job names a folder."""
+    shard = make_shard(results, job.recipe.precision)
     return shard if job.folder is None else open_shard(write_shard(shard, job.folder), check=False)
 
 
@@ -108,25 +115,40 @@ def _block(
     return results
 
 
+def read_keyed(each: KeyedPhoto) -> Photo:
+    """The photo, decoded; refused where it is no longer the one its key is of."""
+    return read_unchanged(each.photo, each.sha256)
+
+
 def _located(each: KeyedPhoto, extractor: Extractor, *, again: bool) -> _Located:
-    photo = read_image(each.photo.source)
-    if photo.sha256 != each.sha256:
-        raise InvalidArgument(f"the photo {each.photo.name} was changed while it was evaluated; start again")
     started = perf_counter()
+    photo = read_keyed(each)
+    read = perf_counter()
     given = each.photo.landmarks
-    found = extractor.find(photo) if given is None else _as_given(photo, given, extractor)
+    found = find_face(photo, given, extractor)
     looks = again and given is None
     quality = measure_quality(found.face, again=extractor.look_again(found.face.crop) if looks else ())
     measures = {**dataclasses.asdict(quality), "ambiguous": float(found.ambiguous)}
     measures["faces_found"] = found.faces_found if given is None else np.nan
+    measures["confidence"] = found.face.face.confidence if given is None else np.nan
     if not looks:
         measures[SECOND_LOOK] = np.nan
-    measures["detect_ms"] = 1e3 * (perf_counter() - started)
+    measures["read_ms"], measures["detect_ms"] = 1e3 * (read - started), 1e3 * (perf_counter() - read)
     return _Located(found, measures)
 
 
-def _as_given(photo: Photo, landmarks: Reals, extractor: Extractor) -> FoundFace:
-    """The face at the owner's points; no detector is asked."""
+def read_unchanged(photo: PhotoSource, sha256: str) -> Photo:
+    """The photo, whose bytes must still have this hash; :class:`InvalidArgument` if they were changed meanwhile."""
+    found = read_image(photo.source)
+    if found.sha256 != sha256:
+        raise InvalidArgument(f"the photo {photo.name} was changed while it was evaluated; start again")
+    return found
+
+
+def find_face(photo: Photo, landmarks: Reals | None, extractor: Extractor) -> FoundFace:
+    """The face at the owner's ``landmarks``, for which no detector is asked; for None the one the extractor finds."""
+    if landmarks is None:
+        return extractor.find(photo)
     return FoundFace(align(photo, face_at(landmarks), extractor.embedder.card.template), 1, False)
 
 

@@ -71,6 +71,51 @@ METHODS: dict[str, About] = {
         "The cells add up to the transport sum, not to the score of a matcher that compares in place; plain skin finds "
         "its like in many places.",
     ),
+    "semantic": About(
+        "Named regions",
+        "Hiding a region is a change too, and networks answer to it; the numbers of two regions do not add up to those "
+        "of both.",
+    ),
+    "counterfactual": About(
+        "What would flip the decision",
+        "Leaving cells out of the maps is exact, but cannot be done to a photo: what is hidden there is seen by the "
+        "other cells as well.",
+    ),
+    "grad-cam": About(
+        "Grad-CAM",
+        "Where the score would rise with the last feature map: the more certain the match, the less it has to say; a "
+        "place sees more of the face than its square.",
+    ),
+    "xssab": About(
+        "xSSAB",
+        "A gradient says what an infinitely small change would do, not what the pixel does now, and another threshold "
+        "gives another map.",
+    ),
+    "fggb": About(
+        "FGGB",
+        "All channels look at much the same places: where nearly all speak for one side this is a picture of where "
+        "faces are, with the sign of the decision.",
+    ),
+    "ebp": About(
+        "Excitation backprop (EBP)",
+        "Strong edges win whoever the person is, and what is negative in both photos is not seen: any partner gives "
+        "nearly the same map.",
+    ),
+    "contrastive-ebp": About(
+        "Contrastive excitation backprop",
+        "The difference of two similar maps, scaled up to sum 1; without somebody else's photo it asks what tells a "
+        "match from its opposite, not from another person.",
+    ),
+    "truncated-ebp": About(
+        "Truncated contrastive excitation backprop",
+        "The difference of two similar maps without the places of least probability; what is left is scaled up to sum "
+        "1, however little it was.",
+    ),
+    "subtree-ebp": About(
+        "Weighted subtree excitation backprop",
+        "One unit of each layer stands for all: of two that tell equally much one is left out, and the map can jump "
+        "between photos that hardly differ.",
+    ),
     "random": About("Floor: chance", "No explanation: chance, as a floor for those that are."),
     "center": About("Floor: the centre", "No explanation: the middle of every crop, as a floor for those that are."),
     "edges": About("Floor: edges", "No explanation: the edges of each photo by itself, as a floor for those that are."),

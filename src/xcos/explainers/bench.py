@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xcos.errors import InvalidArgument
+from xcos.evaluation.uncertainty import Estimate, mean_estimate
+from xcos.explainers.bench_plays import LIGHT, Bench, Played, Task, play_all
+from xcos.explainers.bench_work import Work, Workload, work_left
 from xcos.explainers.explanation import Explainer, Setting
 from xcos.explainers.faithfulness.cell_occlusion import CellOcclusion
 from xcos.explainers.faithfulness.completeness import Completeness
@@ -19,68 +23,57 @@ from xcos.explainers.faithfulness.explained import OnceExplained
 from xcos.explainers.faithfulness.hiding_game import CompositeGame, HidingGame
 from xcos.explainers.faithfulness.infidelity import Infidelity
 from xcos.explainers.faithfulness.insertion import Insertion
-from xcos.explainers.faithfulness.intervals import Estimate, drawn_people, mean_estimate
-from xcos.explainers.faithfulness.kept import Kept, key_of
+from xcos.explainers.faithfulness.kept import Kept
 from xcos.explainers.faithfulness.localisation import OccluderLocalisation
 from xcos.explainers.faithfulness.measure import (
     Better,
-    Case,
     FacePair,
     Figure,
     Measure,
     Query,
-    Record,
-    digest,
-    face_digest,
     name_of,
     options_of,
     with_strangers,
 )
 from xcos.explainers.faithfulness.patch_lfw import PatchLfw
 from xcos.explainers.faithfulness.ranks import average_ranks
-from xcos.explainers.faithfulness.scoring import Scorer, play_or_recall
+from xcos.explainers.faithfulness.scoring import Scorer
 from xcos.explainers.faithfulness.selectivity import Selectivity
 from xcos.explainers.faithfulness.sensitivity import SensitivityMax
 from xcos.explainers.faithfulness.stability import Stability
 from xcos.explainers.faithfulness.symmetry import Symmetry
 from xcos.explainers.faithfulness.threshold import equal_error_threshold
+from xcos.explainers.floors import FLOORS
 from xcos.explainers.matcher import Matcher
-from xcos.types import Maps, Pixels, Reals
+from xcos.types import Maps, Pixels
 from xcos.version import __version__
 
-DRAWS = 1000
 SHOWN = 4
-Progress = Callable[[str, int], None]
-"""Told what was done and of how many pairs."""
+LEAST_PAIRS = 10
+"""With fewer an interval says little, and nobody beats anybody."""
+Standing = Literal["beats all floors", "beaten by a floor", ""]
+"""Beside the maps that know nothing; empty where intervals touch."""
 
 
-def default_measures(rows: int = 7, cols: int = 7, *, extra_pairs: int = 0) -> list[Measure]:
-    """All measures that play on pairs, for a grid of ``rows`` × ``cols`` cells; the hiding game in steps of 10 %.
-
-    Those that explain a pair again, changed, play on at most ``extra_pairs`` pairs (0: as many as they ask for), so
-    that methods of thousands of passes can be had on many pairs.
-    """
-
-    def most(pairs: int) -> int:
-        return min(pairs, extra_pairs) if extra_pairs and pairs else extra_pairs or pairs
-
+def default_measures(rows: int = 7, cols: int = 7) -> list[Measure]:
+    """All measures that play on pairs, for a grid of ``rows`` × ``cols`` cells; the hiding game in steps of 10 %."""
     return [
         Deletion(),
         Deletion(ties="shuffle"),
         Insertion(),
         Insertion(ties="shuffle"),
         DissimilarDeletion(),
-        PatchLfw(most_pairs=most(0)),
+        PatchLfw(),
         CellOcclusion(rows, cols),
         Infidelity(),
         HidingGame(step=10),
-        CompositeGame(most_pairs=most(0)),
-        OccluderLocalisation(most_pairs=most(0)),
+        CompositeGame(),
+        OccluderLocalisation(),
         Completeness(rows, cols),
-        Symmetry(most_pairs=most(40)),
-        Stability(most_pairs=most(40)),
-        Selectivity(most_pairs=most(40)),
-        SensitivityMax(most_pairs=most(20)),
+        Symmetry(most_pairs=40),
+        Stability(most_pairs=40),
+        Selectivity(most_pairs=40),
+        SensitivityMax(),
     ]
 
 
@@ -113,6 +106,11 @@ class Method:
     """Mean, on the machine that made the explanations."""
     rank: float
     """Mean of its ranks in the headline figures, every measure with one vote; 1 is best."""
+
+    @property
+    def passes(self) -> float:
+        """Forward and backward together."""
+        return self.forward + self.backward
 
 
 @dataclass(frozen=True)
@@ -149,8 +147,8 @@ class BenchResult:
     """There, of the clean pairs."""
     budget: int | None
     """Most passes for one explanation; None: any number."""
-    draws: int
-    """Of the bootstrap over people."""
+    extra_pairs: int
+    """Most pairs that a method of many passes explains again, changed; 0: as many as the others."""
     methods: tuple[Method, ...]
     """Best mean rank first."""
     left_out: tuple[LeftOut, ...]
@@ -167,12 +165,21 @@ class BenchResult:
         raise InvalidArgument(f"the bench has no figure {figure!r} of {measure!r} for the method {method!r}")
 
     def beats(self, winner: str, loser: str, measure: str, figure: str) -> bool:
-        """Whether one method is better than another and their intervals do not touch."""
+        """Whether one method is better than another and their intervals do not touch; never on a handful of pairs."""
         one, other = (self.row(method, measure, figure) for method in (winner, loser))
-        if one.better == "neither":
+        if one.better == "neither" or min(one.estimate.trials, other.estimate.trials) < LEAST_PAIRS:
             return False
         higher, lower = (one, other) if one.better == "higher" else (other, one)
         return higher.estimate.above(lower.estimate)
+
+    def standing(self, method: str, measure: str, figure: str) -> Standing:
+        """Whether a method beats all other floors that are there, or is beaten by one."""
+        others = [each.name for each in self.methods if each.name in FLOORS and each.name != method]
+        if others and all(self.beats(method, other, measure, figure) for other in others):
+            return "beats all floors"
+        if any(self.beats(other, method, measure, figure) for other in others):
+            return "beaten by a floor"
+        return ""
 
     @property
     def headlines(self) -> list[tuple[str, str, Better]]:
@@ -188,17 +195,26 @@ class BenchResult:
             "pairs": {"all": self.pairs, "mated": self.mated, "people": self.people},
             "clean": {"threshold": self.threshold, "accuracy": self.accuracy},
             "budget": self.budget,
-            "bootstrap": {"draws": self.draws, "unit": "people"},
+            "extra_pairs": self.extra_pairs,
+            "intervals": "95 %, variance over shared people",
             "methods": [{**vars(method), "settings": dict(method.settings)} for method in self.methods],
             "left_out": [vars(each) for each in self.left_out],
             "measures": {name: dict(options) for name, options in self.measures.items()},
-            "figures": [_row_dict(row) for row in self.rows],
+            "figures": [
+                {**_row_dict(row), "standing": self.standing(row.method, row.measure, row.figure)} for row in self.rows
+            ],
         }
+
+
+def estimate_dict(estimate: Estimate) -> dict[str, float | int | None]:
+    """As plain JSON values; null where the figure applies to no pair (or triplet)."""
+    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return {**{name: end if estimate.supported else None for name, end in ends.items()}, "pairs": estimate.trials}
 
 
 def _row_dict(row: Row) -> dict[str, object]:
     about = {"method": row.method, "measure": row.measure, "figure": row.figure, "better": row.better}
-    return {**about, "headline": row.headline, **row.estimate.to_dict()}
+    return {**about, "headline": row.headline, **estimate_dict(row.estimate)}
 
 
 def run_bench(
@@ -209,39 +225,40 @@ def run_bench(
     out: Path,
     *,
     budget: int | None = None,
-    draws: int = DRAWS,
+    extra_pairs: int = 0,
     streams: int = 1,
-    on_progress: Progress = lambda _what, _pairs: None,
+    on_start: Callable[[Work], None] = lambda _work: None,
+    on_progress: Callable[[int], None] = lambda _passes: None,
 ) -> BenchResult:
     """Every explainer by every measure; what is done is kept in ``out/kept`` and never done again.
 
     ``budget`` is the most passes, forward and backward together, that the explanation of one pair may take: methods
-    that need more on the first pair are left out, and named. ``streams`` threads embed side by side, for matchers that
-    allow it. The same folder may serve other lists of pairs and methods later: a result is found again by matcher,
-    method, options and the pixels of its photos, and by this package's version, not by its code: for changed code take
-    a new folder.
+    that need more on the first pair are left out, and named. Methods of more than :data:`LIGHT` passes play those
+    measures that explain a pair again, changed, on at most ``extra_pairs`` pairs (0: as many as the others).
+    ``streams`` threads embed side by side, for matchers that allow it.
+
+    ``on_start`` is told what is to be done, ``on_progress`` how many of its passes were done since the last time. The
+    same folder may serve other lists of pairs and methods later: a result is found again by matcher, method, options
+    and the pixels of its photos, and by this package's version, not by its code: for changed code take a new folder.
     """
     _require_names([explainer.name for explainer in explainers], [name_of(measure) for measure in measures])
-    cases = with_strangers(pairs)
     kept = Kept(out / "kept")
     scorer = Scorer(matcher, kept, streams)
     mated = np.array([pair.mated for pair in pairs])
     clean = scorer.scores([Query(pair.probe.crop[None], pair.reference.crop[None], shared=True) for pair in pairs])
     scores = np.array([each[0] for each in clean])
     threshold = equal_error_threshold(scores, mated)
-    asked = {each.name: OnceExplained(each, matcher.name, kept) for each in explainers}
-    costs = {name: each.timed(pairs[0].probe, pairs[0].reference).explanation.cost for name, each in asked.items()}
-    left_out = [LeftOut(name, cost.forward + cost.backward) for name, cost in costs.items()
-                if budget is not None and cost.forward + cost.backward > budget]  # fmt: skip
-    taken = [each for name, each in asked.items() if name not in {left.name for left in left_out}]
-    weights = drawn_people(*zip(*(pair.people for pair in pairs), strict=True), draws=draws, seed=0)
-    rows: list[Row] = []
-    for each in taken:
-        for measure in measures:
-            chosen = spread(mated, measure.most_pairs)
-            records = _records(measure, each, [cases[at] for at in chosen], threshold, kept, scorer)
-            on_progress(f"{each.explainer.name}: {name_of(measure)}", len(chosen))
-            rows += _rows(measure, each, records, mated[chosen], threshold, weights[:, chosen])
+    bench = Bench({name_of(measure): measure for measure in measures}, with_strangers(pairs), threshold, kept, scorer)
+    all_tasks = [_task(OnceExplained(each, matcher.name, kept), measures, pairs[0], mated, extra_pairs)
+                 for each in explainers]  # fmt: skip
+    left_out = [LeftOut(task.name, task.passes) for task in all_tasks if budget is not None and task.passes > budget]
+    tasks = [task for task in all_tasks if task.name not in {left.name for left in left_out}]
+    workload = Workload(bench, tasks)
+    on_start(work_left(bench, tasks, workload))
+    played = play_all(bench, tasks, lambda task, places: on_progress(workload.passes(task, places)))
+    people = _numbered(pairs)
+    rows = [row for each in played for name, measure in bench.measures.items()
+            for row in _rows(measure, name, each, mated, threshold, people)]  # fmt: skip
     return BenchResult(
         matcher=matcher.name,
         pairs=len(pairs),
@@ -250,13 +267,26 @@ def run_bench(
         threshold=threshold,
         accuracy=float(((scores >= threshold) == mated).mean()),
         budget=budget,
-        draws=draws,
-        methods=_methods(taken, pairs, rows),
+        extra_pairs=extra_pairs,
+        methods=_methods(played, pairs[0], rows),
         left_out=tuple(left_out),
-        measures={name_of(measure): options_of(measure) for measure in measures},  # type: ignore[arg-type]
+        measures={name: options_of(measure) for name, measure in bench.measures.items()},  # type: ignore[arg-type]
         rows=tuple(rows),
-        shown=tuple(_shown(pairs[at], float(scores[at]), taken) for at in spread(mated, min(SHOWN, len(pairs)))),
+        shown=tuple(_shown(pairs[at], float(scores[at]), tasks) for at in spread(mated, min(SHOWN, len(pairs)))),
     )
+
+
+def _task(
+    explained: OnceExplained, measures: Sequence[Measure], first: FacePair, mated: NDArray[np.bool_], extra_pairs: int
+) -> Task:
+    cost = explained(first.probe, first.reference).cost
+    heavy = cost.forward + cost.backward > LIGHT
+
+    def most(measure: Measure) -> int:
+        limits = [measure.most_pairs, extra_pairs if heavy and measure.explains_again else 0]
+        return min((limit for limit in limits if limit), default=0)
+
+    return Task(explained, cost, {name_of(measure): spread(mated, most(measure)) for measure in measures})
 
 
 def _require_names(methods: list[str], measures: list[str]) -> None:
@@ -277,62 +307,37 @@ def spread(mated: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
     return np.sort(np.concatenate(chosen))
 
 
-def _records(
-    measure: Measure, explained: OnceExplained, cases: list[Case], threshold: float, kept: Kept, scorer: Scorer
-) -> list[Record]:
-    """What the measure took from each case."""
-    return play_or_recall(
-        f"{explained.explainer.name}-{measure.title}",
-        [_key(measure, explained, case, threshold) for case in cases],
-        lambda at: measure.play(cases[at], explained, threshold),
-        kept,
-        scorer,
-    )
+People = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""``(n,)`` numbers of the people of the probes and of the references."""
 
 
-def _key(measure: Measure, explained: OnceExplained, case: Case, threshold: float) -> str:
-    options = {name: value for name, value in options_of(measure).items() if name != "most_pairs"}  # type: ignore[arg-type]
-    needed = {"stranger": digest(case.stranger.crop), "threshold": repr(threshold)}
-    return key_of(
-        explained.identity,
-        measure.title,
-        repr(sorted(options.items())),
-        face_digest(case.pair.probe),
-        face_digest(case.pair.reference),
-        str(case.pair.mated),
-        *(needed[need] for need in measure.needs),
-    )
+def _numbered(pairs: Sequence[FacePair]) -> People:
+    names = [person for pair in pairs for person in pair.people]
+    _, numbers = np.unique(names, return_inverse=True)
+    return numbers[::2], numbers[1::2]
 
 
 def _rows(
-    measure: Measure,
-    explained: OnceExplained,
-    records: list[Record],
-    mated: NDArray[np.bool_],
-    threshold: float,
-    weights: Reals,
+    measure: Measure, name: str, played: Played, mated: NDArray[np.bool_], threshold: float, people: People
 ) -> list[Row]:
-    values = [measure.values(record, bool(kind), threshold) for record, kind in zip(records, mated, strict=True)]
+    chosen = played.task.pairs[name]
+    values = [measure.values(played.records[name, int(at)], bool(mated[at]), threshold) for at in chosen]
 
     def row(figure: Figure) -> Row:
         column = np.array([value[figure.name] for value in values])
-        estimate = mean_estimate(column, mated, weights)
-        name = explained.explainer.name
-        return Row(name, measure.title, name_of(measure), figure.name, figure.better, figure.headline, estimate)
+        estimate = mean_estimate(column, mated[chosen], *(side[chosen] for side in people))
+        return Row(played.task.name, measure.title, name, figure.name, figure.better, figure.headline, estimate)
 
     return [row(figure) for figure in measure.figures]
 
 
-def _methods(taken: list[OnceExplained], pairs: Sequence[FacePair], rows: list[Row]) -> tuple[Method, ...]:
+def _methods(played: list[Played], first: FacePair, rows: list[Row]) -> tuple[Method, ...]:
     ranks = _mean_ranks(rows)
     methods = []
-    for each in taken:
-        made = [each.timed(pair.probe, pair.reference) for pair in pairs]
-        costs = np.array([(m.explanation.cost.forward, m.explanation.cost.backward, m.seconds) for m in made])
-        forward, backward, seconds = costs.mean(axis=0).tolist()
-        name = each.explainer.name
-        settings = made[0].explanation.settings
-        methods.append(Method(name, settings, forward, backward, seconds, ranks.get(name, 1.0)))
+    for each in played:
+        forward, backward, seconds = np.mean([astuple(price) for price in each.prices], axis=0).tolist()
+        settings = each.task.explained(first.probe, first.reference).settings
+        methods.append(Method(each.task.name, settings, forward, backward, seconds, ranks.get(each.task.name, 1.0)))
     return tuple(sorted(methods, key=lambda method: method.rank))
 
 
@@ -351,7 +356,7 @@ def _mean_ranks(rows: list[Row]) -> dict[str, float]:
     return {method: float(np.mean([np.mean(each) for each in votes.values()])) for method, votes in ranks.items()}
 
 
-def _shown(pair: FacePair, score: float, taken: list[OnceExplained]) -> Shown:
-    maps = {each.explainer.name: each(pair.probe, pair.reference) for each in taken}
+def _shown(pair: FacePair, score: float, tasks: list[Task]) -> Shown:
+    maps = {task.name: task.explained(pair.probe, pair.reference) for task in tasks}
     return Shown(pair.name, pair.mated, score, pair.probe.crop, pair.reference.crop,
                  {name: (shown.probe, shown.reference) for name, shown in maps.items()})  # fmt: skip

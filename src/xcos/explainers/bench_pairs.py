@@ -1,31 +1,33 @@
-"""Pairs for the bench: from a list of pairs or from LFW's folder, each photo located once."""
+"""Pairs for the bench: of a protocol or of a list of one's own, each photo located once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from xcos.errors import InputRefused, InvalidPairList
-from xcos.evaluation.protocol import linked_subjects
+from xcos.errors import InputRefused, InvalidArgument
+from xcos.evaluation.protocol import PhotoSource, VerificationProtocol
+from xcos.evaluation.protocols import VERIFICATION
 from xcos.explainers.bench import spread
 from xcos.explainers.faithfulness.measure import FacePair
-from xcos.extractor import Extractor
+from xcos.extractor import Extractor, usable_cores
 from xcos.images import read_image
-from xcos.pairs import read_pairs
 from xcos.types import AlignedFace
 
-LFW = "lfw:"
+SHORT = {"lfw": "lfw-view1"}
+"""The bench plays on LFW's development test, never on the pairs by which models are reported."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ListedPair:
     """Two photos not read yet, and whom they show."""
 
-    probe: Path
-    reference: Path
+    probe: PhotoSource
+    reference: PhotoSource
     people: tuple[str, str]
 
     @property
@@ -43,46 +45,41 @@ class FoundPairs:
 
 
 def listed_pairs(source: str) -> list[ListedPair]:
-    """Pairs of ``lfw:FOLDER`` (its ``pairsDevTest.txt``), or of a CSV file with ``probe,reference,mated``."""
-    return lfw_pairs(Path(source.removeprefix(LFW))) if source.startswith(LFW) else csv_pairs(Path(source))
+    """Pairs of ``NAME:PATH``, a protocol of that name, or of a CSV file with ``probe,reference,mated``.
+
+    ``lfw`` is LFW's development test, ``lfw-view1``.
+    """
+    name, colon, path = source.partition(":")
+    reader = VERIFICATION.get(SHORT.get(name, name)) if colon else None
+    return pairs_of(reader(Path(path)) if reader else VERIFICATION["csv"](Path(source)))
 
 
-def csv_pairs(path: Path) -> list[ListedPair]:
-    """Pairs of a CSV file; photos linked by mated pairs are one person, as the file names nobody."""
-    listed = read_pairs(path)
-    if any(pair.mated is None for pair in listed.pairs):
-        raise InvalidPairList(f"{path.name} must say of every pair whether it is mated: the bench needs the truth")
-    photos = {name: at for at, name in enumerate(dict.fromkeys(
-        name for pair in listed.pairs for name in (pair.probe, pair.reference)))}  # fmt: skip
-    links = np.array([(photos[pair.probe], photos[pair.reference]) for pair in listed.pairs if pair.mated], np.int64)
-    people = linked_subjects(len(photos), *links.reshape(-1, 2).T)
-    pairs = []
-    for number, pair in enumerate(listed.pairs, start=1):
-        who = tuple(f"person {people[photos[name]]}" for name in (pair.probe, pair.reference))
-        if (who[0] == who[1]) != pair.mated:
-            raise InvalidPairList(
-                f"{path.name}, pair {number}: called non-mated, but other pairs link both photos to one person"
+def pairs_of(protocol: VerificationProtocol) -> list[ListedPair]:
+    """The protocol's pairs, in its order."""
+    samples = protocol.samples
+
+    def photo(sample: int) -> PhotoSource:
+        numbers = samples.sources[sample].photos
+        if len(numbers) != 1:
+            raise InvalidArgument(
+                f"the bench explains pairs of photos, and {protocol.name} compares samples of several; give a protocol "
+                "of single photos"
             )
-        pairs.append(ListedPair(listed.folder / pair.probe, listed.folder / pair.reference, (who[0], who[1])))
-    return pairs
+        return samples.photos[numbers[0]]
 
+    def person(sample: int) -> str:
+        return f"person {samples.subjects[sample]}"
 
-def lfw_pairs(folder: Path) -> list[ListedPair]:
-    """The pairs of LFW's development test, 500 of each kind, from ``pairsDevTest.txt`` and ``images/`` in a folder."""
-    path = folder / "pairsDevTest.txt"
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except OSError as error:
-        raise InvalidPairList(f"cannot read {path}: {error.strerror}; give the folder as lfw:FOLDER") from error
-    pairs = []
-    for number, line in enumerate(lines[1:], start=2):
-        words = line.split("\t")
-        if len(words) == 3:
-            words = [words[0], words[1], words[0], words[2]]
-        if len(words) != 4 or not words[1].isdecimal() or not words[3].isdecimal():
-            raise InvalidPairList(f"{path.name}, line {number}: expected name n1 n2 or name1 n1 name2 n2, got {line!r}")
-        photos = [folder / "images" / name / f"{name}_{int(at):04d}.jpg" for name, at in (words[:2], words[2:])]
-        pairs.append(ListedPair(photos[0], photos[1], (words[0], words[2])))
+    pairs = [
+        ListedPair(photo(probe), photo(reference), (person(probe), person(reference)))
+        for probe, reference in zip(protocol.probe.tolist(), protocol.reference.tolist(), strict=True)
+    ]
+    for number, (pair, mated) in enumerate(zip(pairs, protocol.mated.tolist(), strict=True), start=1):
+        if pair.mated != mated:
+            raise InvalidArgument(
+                f"{protocol.name}, pair {number} ({pair.probe.name}, {pair.reference.name}): called "
+                f"{'mated' if mated else 'non-mated'}, but other pairs, or names, say the opposite; correct the list"
+            )
     return pairs
 
 
@@ -92,18 +89,36 @@ def evenly(pairs: Sequence[ListedPair], limit: int) -> list[ListedPair]:
     return [pairs[at] for at in spread(mated, limit)]
 
 
-def find_pairs(pairs: Sequence[ListedPair], extractor: Extractor) -> FoundPairs:
+def find_pairs(
+    pairs: Sequence[ListedPair], extractor: Extractor, *, on_photo: Callable[[], None] = lambda: None
+) -> FoundPairs:
     """Every photo read and located once; pairs with a photo that cannot be used are left out, and the photo named."""
-    faces: dict[Path, AlignedFace] = {}
-    refused: dict[str, InputRefused] = {}
-    for path in dict.fromkeys(path for pair in pairs for path in (pair.probe, pair.reference)):
+
+    def located(photo: PhotoSource) -> AlignedFace | InputRefused:
         try:
-            faces[path] = extractor.locate(read_image(path)).face
+            return extractor.locate(read_image(photo.source)).face
         except InputRefused as error:
-            refused[str(path)] = error
+            return error
+        finally:
+            on_photo()
+
+    photos = photos_of(pairs)
+    with ThreadPoolExecutor(usable_cores(), "xcos") as pool:
+        tried = dict(zip(photos, pool.map(located, photos.values()), strict=True))
+    faces = {name: face for name, face in tried.items() if isinstance(face, AlignedFace)}
     found = [
-        FacePair(f"{pair.probe.name} · {pair.reference.name}", faces[pair.probe], faces[pair.reference], pair.people)
+        FacePair(
+            f"{Path(pair.probe.name).name} · {Path(pair.reference.name).name}",
+            faces[pair.probe.name],
+            faces[pair.reference.name],
+            pair.people,
+        )
         for pair in pairs
-        if pair.probe in faces and pair.reference in faces
+        if pair.probe.name in faces and pair.reference.name in faces
     ]
-    return FoundPairs(found, refused)
+    return FoundPairs(found, {name: error for name, error in tried.items() if isinstance(error, InputRefused)})
+
+
+def photos_of(pairs: Sequence[ListedPair]) -> dict[str, PhotoSource]:
+    """Each photo once, by its name."""
+    return {photo.name: photo for pair in pairs for photo in (pair.probe, pair.reference)}

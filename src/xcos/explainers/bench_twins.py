@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xcos.errors import InvalidArgument
+from xcos.evaluation.uncertainty import Estimate, mean_estimate
+from xcos.explainers.bench import estimate_dict
 from xcos.explainers.explanation import Explainer
 from xcos.explainers.faithfulness.explained import OnceExplained
 from xcos.explainers.faithfulness.inpainting_game import (
@@ -21,14 +24,13 @@ from xcos.explainers.faithfulness.inpainting_game import (
     game_figures,
     oracle_map,
 )
-from xcos.explainers.faithfulness.intervals import Estimate, drawn_people, mean_estimate
 from xcos.explainers.faithfulness.kept import Kept, key_of
 from xcos.explainers.faithfulness.measure import Record
 from xcos.explainers.faithfulness.part_ranking import PartRank, parts_of, rank_part
 from xcos.explainers.faithfulness.scoring import Scorer, play_alone, play_or_recall
-from xcos.explainers.faithfulness.triplets import Triplet
+from xcos.explainers.faithfulness.triplets import Triplet, people_of
 from xcos.explainers.matcher import Matcher
-from xcos.types import Maps, Reals
+from xcos.types import Maps
 
 Rule = Literal["published", "nearer", "all"]
 """Which triplets are played: those that the network tells apart, by distances and threshold, as ``published``; by the
@@ -67,6 +69,21 @@ class TwinResult:
     games: Mapping[str, GameFigures]
     """Of each method, and of two oracles that know the answer; empty where no triplet was let in."""
 
+    @property
+    def methods(self) -> list[str]:
+        """In the order in which they were given."""
+        return list(dict.fromkeys(each.method for each in self.parts))
+
+    @property
+    def part_names(self) -> list[str]:
+        """``all``, and each part."""
+        return list(dict.fromkeys(each.part for each in self.parts))
+
+    @property
+    def game_parts(self) -> list[str]:
+        """Of the game, in which left and right are one part."""
+        return sorted({part for game in self.games.values() for part in game.parts})
+
     def ranking(self, method: str, part: str = "all") -> PartFigures:
         """One method's figures for one part."""
         for figures in self.parts:
@@ -83,16 +100,19 @@ class TwinResult:
             "threshold": self.threshold,
             "triplets": self.triplets,
             "played": self.played,
-            "parts": [
-                {name: value.to_dict() if isinstance(value, Estimate) else value for name, value in vars(each).items()}
-                for each in self.parts
-            ],
+            "parts": [_part_dict(each) for each in self.parts],
             "games": {method: _game_dict(game) for method, game in self.games.items()},
         }
 
 
+def _part_dict(figures: PartFigures) -> dict[str, object]:
+    return {name: estimate_dict(value) if isinstance(value, Estimate) else value
+            for name, value in vars(figures).items()}  # fmt: skip
+
+
 def _game_dict(game: GameFigures) -> dict[str, object]:
-    return {"rates": [rate.to_dict() for rate in game.rates], "area": game.area.to_dict(), "parts": game.parts}
+    rates = [estimate_dict(rate) for rate in game.rates]
+    return {"rates": rates, "area": estimate_dict(game.area), "parts": game.parts}
 
 
 def run_twin_bench(
@@ -120,7 +140,7 @@ def run_twin_bench(
     games: dict[str, GameFigures] = {}
     for name, explained in asked.items():
         evidences = [game.signed(triplet, explained) for triplet in triplets]
-        parts += _part_figures(name, triplets, evidences, draws)
+        parts += _part_figures(name, triplets, evidences)
         if played:
             cases = [(triplets[at], np.maximum(evidences[at], 0)) for at in played]
             identity = f"{explained.identity}\n{evidence}"
@@ -158,21 +178,20 @@ def _as_played(triplet: Triplet, record: Record) -> Played:
     return Played(triplet, record["as twin"], record["false alarms"], outside, record["hits"], inside)
 
 
-def _part_figures(method: str, triplets: Sequence[Triplet], evidences: Sequence[Maps], draws: int) -> list[PartFigures]:
+def _part_figures(method: str, triplets: Sequence[Triplet], evidences: Sequence[Maps]) -> list[PartFigures]:
     places = parts_of(triplets)
     ranks = [rank_part(evidence, triplet, places[triplet.person])
              for triplet, evidence in zip(triplets, evidences, strict=True)]  # fmt: skip
-    people = [triplet.person for triplet in triplets]
-    weights = drawn_people(people, people, draws=draws, seed=0)
+    people = people_of(triplets)
     parts = np.array([triplet.part for triplet in triplets])
     chosen = {"all": np.ones(len(parts), bool), **{part: parts == part for part in sorted(set(parts.tolist()))}}
-    return [_figures(method, part, [ranks[at] for at in np.flatnonzero(mask)], weights[:, mask])
+    return [_figures(method, part, [ranks[at] for at in np.flatnonzero(mask)], people[mask])
             for part, mask in chosen.items()]  # fmt: skip
 
 
-def _figures(method: str, part: str, ranks: list[PartRank], weights: Reals) -> PartFigures:
+def _figures(method: str, part: str, ranks: list[PartRank], people: NDArray[np.intp]) -> PartFigures:
     def estimated(values: list[float]) -> Estimate:
-        return mean_estimate(np.array(values), np.ones(len(values), bool), weights)
+        return mean_estimate(np.array(values), np.ones(len(values), bool), people, people)
 
     return PartFigures(
         method=method,

@@ -12,16 +12,19 @@ from typing import Literal
 import numpy as np
 
 from xcos.errors import InvalidArgument
-from xcos.explainers.explanation import Cost, on_crop
+from xcos.explainers.cells import require_several
+from xcos.explainers.explanation import Cost, Explanation, on_crop
 from xcos.explainers.hiding import Fill, Mask, hide, require_fill
 from xcos.explainers.matcher import GridMatcher
-from xcos.types import AlignedFace, Comparison, Maps, Reals, Templates, freeze
+from xcos.explainers.settings import settings_of
+from xcos.types import AlignedFace, Comparison, Maps, Pixels, Reals, Templates, freeze
 
 Cell = tuple[int, int]
 """Row and column of a grid, from the upper left."""
 Hiding = Literal["renormalised", "plain"]
 PhotoSide = Literal["probe", "reference", "both"]
 SIDES: tuple[PhotoSide, ...] = ("probe", "reference", "both")
+NAME = "counterfactual"
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,21 @@ class Counterfactual:
     def margin(self) -> int | None:
         """Cells to hide, the rest counting the more: how many the decision can lose, and one more. None as there."""
         return len(self.renormalised.cells) if self.renormalised else None
+
+    @property
+    def hidden(self) -> Mask:
+        """``(rows, cols)``: the cells of the renormalised set; none where no set flips."""
+        hidden = np.zeros(self.comparison.similarity.shape, bool)
+        for cell in self.renormalised.cells if self.renormalised else ():
+            hidden[cell] = True
+        return hidden
+
+    @property
+    def holding(self) -> Maps:
+        """``(rows, cols)``: what each cell of the renormalised set puts on the side of a match beyond its share of the
+        threshold, ``w (s − t / T)``; 0 outside. So above 0 in a match's set, below 0 in a non-match's."""
+        pulls = _pulls(self.comparison, self.threshold, "renormalised").reshape(self.comparison.similarity.shape)
+        return np.where(self.hidden, pulls, 0.0)
 
 
 def counterfactual(comparison: Comparison, threshold: float) -> Counterfactual:
@@ -253,17 +271,86 @@ class CounterfactualAnswer:
         told = [f"The score is {own.comparison.score:.4f}, {relation} the threshold {own.threshold:.4f}: {now}."]
         total = own.comparison.similarity.size
         if own.renormalised is None or self.measured is None:
-            return [*told, f"No set of the {total} cells can be hidden so that the rest gives a {then}."]
+            told.append(f"No set of the {total} cells can be hidden so that the rest gives a {then}.")
+            return [*told, *self._plain(), *self._margins(), *self._changes()]
         count = len(own.renormalised.cells)
         cells = f"{count} of the {total} cells"
         told.append(
             f"By the maps, without {cells} the rest gives {own.renormalised.score:.4f}, a {then}; fewer do not do it."
         )
         scores = (self.measured.probe, self.measured.reference, self.measured.both)
-        for where, score in zip(("the probe", "the reference", "both photos"), scores, strict=True):
+        for where, score in zip(map(_in_words, SIDES), scores, strict=True):
             outcome = then if self.flips(score) else now
             told.append(f"With the squares of these cells hidden in {where}, the network gives {score:.4f}: {outcome}.")
+        return [*told, *self._plain(), *self._margins(), *self._changes()]
+
+    def _plain(self) -> list[str]:
+        """What leaving cells out does when nothing takes their place, where that flips."""
+        plain = self.counterfactual.plain
+        if plain is None:
+            return []
+        count = f"{len(plain.cells)} of the {self.counterfactual.comparison.similarity.size} cells"
+        return [f"Counted as without any likeness, {count} are enough: the score is {plain.score:.4f}."]
+
+    def _margins(self) -> list[str]:
+        """How many cells the network needs, where that was asked."""
+        if not len(self.steps):
+            return []
+        tried = f"up to {len(self.steps)} cells, in the order of the maps,"
+        margins = [(side, self.network_margin(side)) for side in SIDES]
+        counts = ", ".join(f"{'none' if count is None else count} in {_in_words(side)}" for side, count in margins)
+        return [f"Of {tried} hidden one after the other, the network's decision first is another after {counts}."]
+
+    def _changes(self) -> list[str]:
+        """What would have to differ, by the maps."""
+        own = self.counterfactual
+        changes, verb = own.changes, "fall" if own.match else "rise"
+        if np.isnan(changes.alone).all():
+            told = ["No similarity of one cell alone brings the score to the threshold."]
+        else:
+            at = int(np.nanargmin(np.abs(changes.alone)))
+            row, col = divmod(at, changes.alone.shape[1])
+            told = [
+                f"The cell that would have to change least alone is that in row {row + 1}, column {col + 1}: its "
+                f"similarity {own.comparison.similarity[row, col]:.4f} would have to {verb} by "
+                f"{abs(changes.alone[row, col]):.4f}."
+            ]
+        if changes.even is not None:
+            told.append(
+                f"If all cells change together, a {verb} of {np.abs(changes.even).max():.4f} in each one's similarity, "
+                "or as far as it can, reaches the threshold."
+            )
         return told
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain JSON values, as ``docs/explainers/counterfactual.md`` describes them."""
+        own, measured = self.counterfactual, self.measured
+        names = {"alone": own.changes.alone, "even": own.changes.even, "least": own.changes.least}
+        return {
+            "threshold": own.threshold,
+            "match": own.match,
+            "margin": own.margin,
+            "renormalised": _flip_to_dict(own.renormalised),
+            "plain": _flip_to_dict(own.plain),
+            "changes": {name: None if change is None else _rows(change) for name, change in names.items()},
+            "fill": self.fill,
+            "network": None if measured is None else {side: float(getattr(measured, side)) for side in SIDES},
+            "steps": self.steps.tolist(),
+            "network_margin": {side: self.network_margin(side) for side in SIDES},
+        }
+
+
+def _in_words(side: PhotoSide) -> str:
+    return "both photos" if side == "both" else f"the {side}"
+
+
+def _flip_to_dict(flip: Flip | None) -> dict[str, object] | None:
+    return None if flip is None else {"cells": [list(cell) for cell in flip.cells], "score": flip.score}
+
+
+def _rows(values: Maps) -> list[list[float | None]]:
+    """None where there is no number."""
+    return [[None if np.isnan(value) else float(value) for value in row] for row in values]
 
 
 @dataclass(frozen=True)
@@ -286,10 +373,36 @@ class CounterfactualQuestion:
         if self.steps < 0:
             raise InvalidArgument(f"steps must be 0 or more, got {self.steps}")
 
+    @property
+    def name(self) -> str:
+        """``counterfactual``."""
+        return NAME
+
+    def explain(self, probe: AlignedFace, reference: AlignedFace) -> Explanation:
+        """The cells whose hiding flips the decision by the maps, each by how much it holds it; costs what asking does.
+
+        Both photos get the same map. It is all 0 where no set of cells flips the decision.
+        """
+        return self.explanation_of(self.ask(probe, reference), probe, reference)
+
+    def explanation_of(self, answer: CounterfactualAnswer, probe: AlignedFace, reference: AlignedFace) -> Explanation:
+        """The maps of an answer about these photos, without asking again."""
+        cells = answer.counterfactual.holding
+        one, other = (on_crop(cells, *face.crop.shape[:2]) for face in (probe, reference))
+        settings = {"rows": cells.shape[0], "cols": cells.shape[1], **settings_of(self)}
+        return Explanation(NAME, one, other, answer.counterfactual.comparison.score, answer.cost, settings)
+
+    def hidden(self, answer: CounterfactualAnswer, probe: AlignedFace, reference: AlignedFace) -> tuple[Pixels, Pixels]:
+        """The crops as the network was shown them, the squares of the answer's set hidden."""
+        cells = answer.counterfactual.hidden
+        one, other = (hide(face.crop, _squares(cells, face), self.fill) for face in (probe, reference))
+        return one, other
+
     def ask(self, probe: AlignedFace, reference: AlignedFace) -> CounterfactualAnswer:
         """Both answers for one pair: two passes for the untouched pair, two for the set, two for each step."""
         clear = self.matcher.encode(np.stack([probe.crop, reference.crop]))
         similarity, attention = self.matcher.comparator.maps(clear.grids[:1], clear.grids[1:])
+        require_several(NAME, similarity[0], self.matcher.name)
         own = counterfactual(Comparison(similarity[0], attention[0]), self.threshold)
         order = _order(own.comparison, self.threshold, "renormalised")
         masks = _growing(order, own.comparison)

@@ -14,6 +14,9 @@ from xcos.explainers.matcher import Matcher
 from xcos.explainers.settings import require, settings_of
 from xcos.types import AlignedFace, Maps
 
+FLOORS = ("random", "center", "edges", "uniform")
+"""Their names."""
+
 
 @dataclass(frozen=True)
 class RandomMap:

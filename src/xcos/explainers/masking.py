@@ -9,28 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xcos.errors import InvalidArgument
 from xcos.explainers.explanation import Cost
+from xcos.explainers.hiding import FILLS, Cover, Fill, Kept, filled
 from xcos.explainers.matcher import Matcher
-from xcos.explainers.smoothing import smoothed
 from xcos.extractor import usable_cores
-from xcos.types import AlignedFace, Crops, Pixels, Reals, Templates
+from xcos.types import AlignedFace, Reals, Templates
+
+__all__ = ["BLOCK", "FILLS", "PAIR_COST", "Fill", "Kept", "Masks", "Pair", "Side", "encoded", "join", "open_pair",
+           "require_template"]  # fmt: skip
 
 BLOCK = 8  # copies per network call; larger blocks leave the cache and are slower
-Fill = Literal["black", "grey", "mean", "blur"]
-"""What stands where a photo is hidden: black, middle grey, the crop's mean colour, the crop blurred."""
-FILLS: tuple[str, ...] = get_args(Fill)
-BLUR = 0.04  # standard deviation in crop sides, as DISE blurs what it hides (Williford et al. 2020)
-GREY = 128
-Kept = NDArray[np.bool_] | NDArray[np.float32]
-"""``(b, H, W)``: True or 1 where the photo stays, False or 0 where it is hidden."""
 T = TypeVar("T")
-N = TypeVar("N", np.uint8, np.float32)
 
 
 class Masks(Protocol):
@@ -83,7 +77,7 @@ class Side:
         Each thread masks its own block and sends it through the network, so that while one masks the others compute.
         Which copies share a block does not depend on the number of cores, and so no number does.
         """
-        cover = _Cover(self.face.crop, filled(self.face.crop, fill))
+        cover = Cover(self.face.crop, filled(self.face.crop, fill))
 
         def block(start: int) -> T:
             return use(self.matcher.encode(cover(masks.kept(start, min(start + BLOCK, len(masks))))))
@@ -145,46 +139,3 @@ def join(blocks: list[Templates]) -> Templates:
     """All templates of the blocks, in order."""
     grids, vectors = (np.concatenate(part) for part in zip(*((b.grids, b.vectors) for b in blocks), strict=True))
     return Templates(grids, vectors, blocks[0].model)
-
-
-def filled(crop: Pixels, fill: Fill) -> Pixels:
-    """The picture that shows through where the crop is hidden, ``(H, W, 3)``."""
-    match fill:
-        case "black":
-            return np.zeros_like(crop)
-        case "grey":
-            return np.full_like(crop, GREY)
-        case "mean":
-            return np.broadcast_to(np.rint(crop.mean(axis=(0, 1))).astype(np.uint8), crop.shape).copy()
-        case "blur":
-            channels = np.moveaxis(crop.astype(np.float64), 2, 0)
-            blurred = smoothed(channels, BLUR * max(crop.shape[:2]))
-            return np.rint(np.moveaxis(blurred, 0, 2)).astype(np.uint8)
-    raise InvalidArgument(f"fill must be one of {', '.join(FILLS)}, got {fill!r}")
-
-
-class _Cover:
-    """Puts a fill over the hidden part of a crop; between the two a mask mixes, rounded to the nearest value."""
-
-    def __init__(self, crop: Pixels, fill: Pixels) -> None:
-        self._fill, self._step = fill, crop - fill  # modulo 256, where fill + step is the crop again
-        self._base, self._difference = fill + np.float32(0.5), crop.astype(np.float32) - fill
-
-    def __call__(self, kept: Kept) -> Crops:
-        if kept.dtype == np.bool_:
-            shown = _in_three_channels(kept.view(np.uint8))
-            shown *= self._step
-            shown += self._fill
-            return shown
-        mixed = _in_three_channels(kept.astype(np.float32, copy=False))
-        mixed *= self._difference
-        mixed += self._base
-        return mixed.astype(np.uint8)
-
-
-def _in_three_channels(values: NDArray[N]) -> NDArray[N]:
-    """``(b, H, W, 3)`` of ``(b, H, W)``, in memory of its own: a product with a crop then runs without strides of 0."""
-    channels = np.empty((*values.shape, 3), values.dtype)
-    for channel in range(3):
-        channels[..., channel] = values
-    return channels

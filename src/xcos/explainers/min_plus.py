@@ -17,17 +17,18 @@ from xcos.types import AlignedFace, Floats, Maps, Reals
 
 @dataclass(frozen=True)
 class MinPlus:
-    """Mean of four maps: spots removed and spots added, each one by one and greedily in company.
+    """Mean of four answers: spots removed and spots added, each one by one and greedily in company.
 
-    Mery, Morris, "On Black-Box Explanation for Face Verification" (WACV 2022); Mery, "True Black-Box Explanation in
-    Facial Analysis" (CVPR Workshops 2022). A spot is a Gaussian of ``sigma`` (a share of the crop; 10 of 112 pixels);
-    spots stand every ``stride`` (8 of 112 pixels).
+    Mery, "True Black-Box Explanation in Facial Analysis" (CVPR Workshops 2022), after Mery, Morris, "On Black-Box
+    Explanation for Face Verification" (WACV 2022), whose S0-, S1-, S0+ and S1+ are averaged. A spot is a Gaussian of
+    ``sigma`` (a share of the crop; 10 of 112 pixels); spots stand every ``stride`` (8 of 112 pixels).
 
     *Minus*: the photo times ``1 − G``; the fall of the score is the spot's value. *Plus*: the photo times ``G`` on
     the fill; the rise above the bare fill's score is its value. *Greedy*: the best spot stays removed (or shown) and
     the sweep is repeated, ``rounds`` sweeps in all or until nothing is gained; each best spot's gain is its value.
-    The values are spread with the spots' own shape. Each of the four maps is divided by its largest absolute value
-    before the mean; the published scaling to 0…1 would lose the sign.
+    The mean of the four values of each spot is spread with the spots' own shape and divided by its largest absolute
+    value; the published scaling to 0…1 would lose the sign. Shown spots are joined as ``1 - Π (1 - G)``, so that
+    nothing becomes brighter than the photo; the author's program joins pixels so, which brightens where spots meet.
     """
 
     matcher: Matcher
@@ -57,8 +58,8 @@ class MinPlus:
         bare = float(side.scores(Spots(nothing, grid.centers[:1], grid.sigma, remove=True), self.fill)[0])
         minus = self._sweeps(side, grid, 1 - nothing, score, remove=True)
         plus = self._sweeps(side, grid, nothing, bare, remove=False)
-        maps = [_scaled(grid.spread(values)) for sweeps in (minus, plus) for values in (sweeps.single, sweeps.greedy)]
-        return np.mean(maps, axis=0), Cost(1 + (minus.count + plus.count) * len(grid.centers))
+        values = np.mean([minus.single, minus.greedy, plus.single, plus.greedy], axis=0)
+        return _scaled(grid.spread(values)), Cost(1 + (minus.count + plus.count) * len(grid.centers))
 
     def _sweeps(self, side: Side, grid: _SpotGrid, kept: Floats, score: float, *, remove: bool) -> _Sweeps:
         single = greedy = np.zeros(len(grid.centers))

@@ -15,6 +15,7 @@ from xcos.types import AlignedFace
 class OwnMaps:
     """Contributions of the matcher's own comparator: attention times similarity of each cell; they sum to the score.
 
+    Lin, Liu, Chen, Wang, Chang, Hsu, "xCos: An Explainable Cosine Metric for Face Verification Task" (ACM TOMM 2021).
     Both photos get the same map, as a cell stands for one place of both.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ STRONGEST = 0.8  # how much of its colour the largest value gets over the gray p
 LEVEL = 0.5  # of the largest value: outlines of maps with both signs
 HATCHED = 0.15  # of the largest value: from here on what speaks against is hatched
 MOVES = 12
-CALM = 0.01  # of the side: outlines and hatching follow the map smoothed by this, so that they can be followed
+CALM = 0.01  # of the side: maps are drawn smoothed by this, so that what goes up and down by the pixel can be seen
 Area = NDArray[np.bool_]
 
 
@@ -31,6 +32,9 @@ def explanation_picture(
     *,
     matcher: str,
     flow: CellFlow | None = None,
+    hidden: tuple[Pixels, Pixels] | None = None,
+    sentences: Sequence[str] = (),
+    table: Sequence[Sequence[str]] = (),
     scale: float = 2.0,
 ) -> Pixels:
     """Crops in the middle, maps over the gray crops beside them, one scale for both; (H, W, 3) RGB.
@@ -38,22 +42,32 @@ def explanation_picture(
     Purple within a solid outline speaks for one person, orange, hatched, within a dashed outline against, so that the
     map can be read without colour; outlines stand at half of the largest value, in maps without values below 0 halfway
     between the least and the largest. ``matcher`` is the name of what was explained. Of a ``flow`` the strongest moves
-    to another cell are drawn from crop to crop; None draws nothing.
+    to another cell are drawn from crop to crop; None draws nothing. ``hidden`` are crops that stand in the middle
+    instead of the untouched ones. ``sentences`` and the rows of a ``table``, its head first, stand below the maps.
     """
+    told = [line for sentence in sentences for line in _wrapped(Canvas(WIDTH, 1, scale), sentence, 14)]
     caveat, settings = _footer_lines(found, flow, scale)
-    footer = TOP + PANEL + 74
+    words = TOP + PANEL + 74
+    rows = words + 20 * len(told) + (8 if told and table else 0)
+    footer = rows + 18 * len(table) + (26 if told or table else 0)
     canvas = Canvas(WIDTH, footer + 20 * len(caveat) + 17 * len(settings) + 8, scale)
     _headline(canvas, found, matcher)
-    scales = _Scales.of(found)
+    maps = [_calm(values) for values in (found.probe, found.reference)]
+    scales = _Scales.of(*maps)
     across = [MARGIN + index * (PANEL + GAP) for index in range(4)]
-    _panel(canvas, across[0], "Probe, explained", _overlay(probe.crop, found.probe, scales, scale))
-    _panel(canvas, across[1], "Probe", probe.crop)
-    _panel(canvas, across[2], "Reference", reference.crop)
-    _panel(canvas, across[3], "Reference, explained", _overlay(reference.crop, found.reference, scales, scale))
+    _panel(canvas, across[0], "Probe, explained", _overlay(probe.crop, maps[0], scales, scale))
+    shown, what = (hidden, ", cells hidden") if hidden else ((probe.crop, reference.crop), "")
+    _panel(canvas, across[1], f"Probe{what}", shown[0])
+    _panel(canvas, across[2], f"Reference{what}", shown[1])
+    _panel(canvas, across[3], "Reference, explained", _overlay(reference.crop, maps[1], scales, scale))
     if flow is not None:
         _moves(canvas, flow, (across[1], across[2]))
     _bar(canvas, scales, scale)
-    canvas.line([(MARGIN, footer - 16), (WIDTH - MARGIN, footer - 16)], LINE)
+    for row, line in enumerate(told):
+        canvas.text(MARGIN, words + 4 + 20 * row, line, 14)
+    _table(canvas, table, rows)
+    for y in {words, footer}:
+        canvas.line([(MARGIN, y - 16), (WIDTH - MARGIN, y - 16)], LINE)
     for row, line in enumerate(caveat):
         canvas.text(MARGIN, footer + 4 + 20 * row, line, 14)
     for row, line in enumerate(settings):
@@ -63,7 +77,7 @@ def explanation_picture(
 
 @dataclass(frozen=True)
 class _Scales:
-    """What both maps of an explanation are measured by."""
+    """What both maps of an explanation are measured by, as they are drawn."""
 
     most: float
     """Largest absolute value, or 1 where all is 0."""
@@ -72,8 +86,8 @@ class _Scales:
     """Of ``most``: where outlines stand."""
 
     @classmethod
-    def of(cls, found: Explanation) -> _Scales:
-        both = np.concatenate([found.probe.ravel(), found.reference.ravel()])
+    def of(cls, *maps: Maps) -> _Scales:
+        both = np.concatenate([each.ravel() for each in maps])
         low, most = float(both.min()), float(np.abs(both).max()) or 1.0
         return cls(most, low < 0, LEVEL if low < 0 else (low + most) / 2 / most)
 
@@ -91,17 +105,28 @@ def _panel(canvas: Canvas, x: float, title: str, pixels: Pixels) -> None:
     canvas.image(x, TOP, PANEL, PANEL, pixels)
 
 
+def overlays(probe: Pixels, reference: Pixels, maps: tuple[Maps, Maps], *, size: int) -> tuple[Pixels, Pixels]:
+    """Two crops under the maps of an explanation as in the picture, ``(size, size, 3)`` each, with nothing around."""
+    scales, scale = _Scales.of(*maps), size / PANEL
+    one, other = (_overlay(crop, map_, scales, scale) for crop, map_ in zip((probe, reference), maps, strict=True))
+    return one, other
+
+
 def _overlay(crop: Pixels, values: Maps, scales: _Scales, scale: float) -> Pixels:
     """The map over the gray crop, as large as its panel."""
     size = round(PANEL * scale)
     gray = _enlarged(crop.astype(np.float64) @ np.array([0.299, 0.587, 0.114]), size)
-    shares = values / scales.most
-    calm = _enlarged(smoothed(shares, CALM * max(values.shape)), size)
-    picture = _colored(gray, _enlarged(shares, size))
-    _hatch(picture, calm < -HATCHED, scale)
-    _outline(picture, calm >= scales.level, scale, dashed=False)
-    _outline(picture, calm <= -scales.level, scale, dashed=True)
+    shares = _enlarged(values / scales.most, size)
+    picture = _colored(gray, shares)
+    _hatch(picture, shares < -HATCHED, scale)
+    _outline(picture, shares >= scales.level, scale, dashed=False)
+    _outline(picture, shares <= -scales.level, scale, dashed=True)
     return np.rint(picture).astype(np.uint8)
+
+
+def _calm(values: Maps) -> Maps:
+    """The map as it is drawn."""
+    return smoothed(values, CALM * max(values.shape))
 
 
 def _enlarged(values: Reals, size: int) -> Reals:
@@ -192,11 +217,21 @@ def _bar(canvas: Canvas, scales: _Scales, scale: float) -> None:
         canvas.text(middle if words == end else min(middle, last - half), y + 28, words, 12, SOFT, "ms")
 
 
+def _table(canvas: Canvas, table: Sequence[Sequence[str]], top: float) -> None:
+    """Rows of words, the first column from the left margin, the others right-aligned."""
+    for at, row in enumerate(table):
+        y, color = top + 4 + 18 * at, INK if at else SOFT
+        for column, word in enumerate(row):
+            anchor = "rs" if column else "ls"
+            x = MARGIN + 140 + column * (WIDTH - 2 * MARGIN - 140) / (len(row) - 1) if column else MARGIN
+            canvas.text(x, y, word, 13, color, anchor)
+
+
 def _footer_lines(found: Explanation, flow: CellFlow | None, scale: float) -> tuple[list[str], list[str]]:
     """The caveat, and the settings with a word on the flow, in lines that fit between the margins."""
     ruler = Canvas(WIDTH, 1, scale)
     told = ", ".join(f"{name} {_short(value)}" for name, value in found.settings.items())
-    words = f"Settings: {told or 'none'}."
+    words = f"Settings: {told or 'none'}. Maps are drawn smoothed by {CALM:.0%} of the side."
     if flow is not None:
         words += f" Lines: the {MOVES} strongest moves to another cell; {flow.staying:.0%} of the mass stays in place."
     return _wrapped(ruler, about(found.method).caveat, 14), _wrapped(ruler, words, 12)

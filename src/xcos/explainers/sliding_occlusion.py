@@ -12,13 +12,12 @@ from xcos.explainers.explanation import Cost, Explanation
 from xcos.explainers.masking import FILLS, PAIR_COST, Fill, Pair, open_pair
 from xcos.explainers.masks import Boxes, hidden_sum
 from xcos.explainers.matcher import Matcher
-from xcos.explainers.settings import pixels_of, require_one_of, settings_of
+from xcos.explainers.settings import pixels_of, require, require_one_of, settings_of
 from xcos.explainers.smoothing import smoothed
 from xcos.extractor import usable_cores
 from xcos.types import AlignedFace, Maps, Reals, Templates
 
 SIZES = (7 / 112, 14 / 112, 28 / 112)
-STRIDE = 5 / 112
 BLUR_RADIUS_STRIDES = 0.4  # a kernel of 5 pixels at a stride of 5
 
 
@@ -33,22 +32,25 @@ class SlidingOcclusion:
     * ``clean`` (method 2): with the other photo untouched;
     * ``same`` (method 3): with the other photo occluded at the same place; both photos get one map.
 
-    The map is divided by its largest absolute value, so it lies in −1…1; above 0 speaks for one person.
+    Patches stand every ``stride`` (a share of the crop; 5 of 112 pixels). The map is divided by its largest absolute
+    value, so it lies in −1…1; above 0 speaks for one person.
     """
 
     matcher: Matcher
     comparing: Literal["all", "clean", "same"] = "clean"
+    stride: float = 5 / 112
     fill: Fill = "black"
     name: str = "x-face"
 
     def __post_init__(self) -> None:
+        require(0 < self.stride < 1, f"stride is a share of the crop between 0 and 1, got {self.stride}")
         require_one_of(self.comparing, ("all", "clean", "same"), "comparing")
         require_one_of(self.fill, FILLS, "fill")
 
     def explain(self, probe: AlignedFace, reference: AlignedFace) -> Explanation:
         """Maps in −1…1; two passes and one for each patch of each photo."""
         pair = open_pair(self.matcher, probe, reference)
-        size, stride = pair.probe.size, pixels_of(STRIDE, pair.probe.size)
+        size, stride = pair.probe.size, pixels_of(self.stride, pair.probe.size)
         sides = [pixels_of(share, size) for share in SIZES]
         sums = [np.zeros(size), np.zeros(size)]
         for side in sides:
@@ -56,7 +58,7 @@ class SlidingOcclusion:
             for total, scores in zip(sums, self._scores(pair, patches), strict=True):
                 total += _patch_map(patches, (pair.score - scores) / side**2, stride)
         passes = 2 * sum(len(sliding_patches(*size, side, stride)) for side in sides)
-        settings = settings_of(self) | {"patches": ",".join(map(str, sides)), "stride": stride}
+        settings = settings_of(self) | {"patches": ",".join(map(str, sides)), "stride_pixels": stride}
         one, other = map(_scaled, sums)
         return Explanation(self.name, one, other, pair.score, PAIR_COST + Cost(passes), settings)
 

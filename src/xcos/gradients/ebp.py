@@ -23,7 +23,10 @@ ROUNDING = 1e-5
 
 @dataclass(frozen=True)
 class Ebp:
-    """Probability that a pixel wins the other photo's template: Williford, May, Byrne, ECCV 2020.
+    """Probability that a pixel wins the other photo's template.
+
+    Williford, May, Byrne, "Explainable Face Recognition" (ECCV 2020), after Zhang, Lin, Brandt, Shen, Sclaroff,
+    "Top-down Neural Attention by Excitation Backprop" (ECCV 2016).
 
     A linear layer whose weights are the other photo's template stands behind the network; the probability of its output
     is led back (:mod:`xcos.gradients.excitation`) to the matcher's first layer, summed over channels, enlarged, blurred
@@ -49,7 +52,7 @@ class Ebp:
             shares(blurred(on_pixels(won(run, partner.template), face), self.sigma))
             for run, partner, face in ((pair.probe, pair.reference, probe), (pair.reference, pair.probe, reference))
         ]
-        return Explanation(self.name, maps[0], maps[1], pair.score, Cost(4, 2), {"sigma": self.sigma})
+        return Explanation(self.name, maps[0], maps[1], pair.score, pair.cost + Cost(0, 2), {"sigma": self.sigma})
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +64,8 @@ class ContrastiveEbp:
     negative, which asks for what does not speak against the match as well.
 
     ``truncate`` leaves out the places of smallest probability that together hold this share of the first; 0.2 is the
-    authors' truncated contrastive EBP. Four forward and four backward passes.
+    truncated contrastive EBP of Williford, May, Byrne, "Explainable Face Recognition" (ECCV 2020). Four forward and
+    four backward passes.
     """
 
     matcher: DifferentiableMatcher
@@ -89,7 +93,7 @@ class ContrastiveEbp:
         }
         sides = ((pair.probe, pair.reference, probe), (pair.reference, pair.probe, reference))
         one, other = (self._map(run, partner, face) for run, partner, face in sides)
-        return Explanation(self.name, one, other, pair.score, Cost(4, 4), settings)
+        return Explanation(self.name, one, other, pair.score, pair.cost + Cost(0, 4), settings)
 
     def _map(self, run: Run, partner: Run, face: AlignedFace) -> Maps:
         rival = rival_of(partner.template, self.non_mate)
@@ -101,18 +105,20 @@ class ContrastiveEbp:
 
 @dataclass(frozen=True, eq=False)
 class ExcitedPair:
-    """Excited runs of both photos, and their score."""
+    """Excited runs of both photos, their score, and what these cost."""
 
     probe: Run
     reference: Run
     score: float
+    cost: Cost
 
     @staticmethod
     def of(matcher: DifferentiableMatcher, probe: AlignedFace, reference: AlignedFace) -> ExcitedPair:
-        """Counts as four forward passes."""
+        """Counts as four forward passes, and those of asking the matcher that is stood for."""
         one, other = (excited_run(matcher, matcher.pixels(face)) for face in (probe, reference))
-        score = matcher.score(one.template.detach(), other.template.detach())
-        return ExcitedPair(one, other, float(score))
+        value = matcher.score(one.template.detach(), other.template.detach())
+        score, asked = matcher.agreed(value, probe, reference)
+        return ExcitedPair(one, other, score, Cost(4) + asked)
 
 
 def won(run: Run, weights: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ from xcos.types import AlignedFace, Maps
 class Fggb:
     """``Σ_k G_k (c_k − t / D)``: where each channel looks, times what it adds beyond its share of the threshold.
 
-    Lu, Xu, Ebrahimi, FG 2024 (arXiv 2403.04549). ``c_k`` are the score's D terms; ``G_k`` is the absolute gradient of
+    Lu, Xu, Ebrahimi, "Explainable Face Verification via Feature-Guided Gradient Backpropagation" (FG 2024,
+    arXiv 2403.04549). ``c_k`` are the score's D terms; ``G_k`` is the absolute gradient of
     the unit vector's channel k, through the normalisation, mean over colours, divided by its length, so that every
     channel says where it looks equally loudly. For a grid scored by trust, whose channels are not one number, the terms
     take the channels' place. Two forward and 2 D backward passes.
@@ -44,13 +45,14 @@ class Fggb:
         pixels = [self.matcher.pixels(face) for face in (probe, reference)]
         one, other = (self.matcher.encode(each) for each in pixels)
         terms = self.matcher.scoring.terms(one, other).detach()
+        score, asked = self.matcher.agreed(terms.sum(), probe, reference)
         says = terms - self.threshold / len(terms)
         return Explanation(
             method=self.name,
             probe=self._map(pixels[0], one, other, says),
             reference=self._map(pixels[1], other, one, says),
-            score=float(terms.sum()),
-            cost=Cost(forward=2, backward=2 * len(terms)),
+            score=score,
+            cost=Cost(forward=2, backward=2 * len(terms)) + asked,
             settings={"threshold": self.threshold, "sigma": self.sigma},
         )
 

@@ -60,5 +60,6 @@ def summed_over_channels(values: Tensor) -> Tensor:
 
 def require_places(values: Tensor) -> None:
     """Raises :class:`InvalidArgument` unless a layer's output is ``(1, C, rows, cols)``."""
-    if values.ndim != 4:
-        raise InvalidArgument(f"a layer with places gives (1, C, rows, cols), got {tuple(values.shape)}; name another")
+    shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        raise InvalidArgument(f"a layer with places gives (1, C, rows, cols), got {shape}; name another")

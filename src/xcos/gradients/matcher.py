@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -10,13 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from xcos.alignment import require_crops
-from xcos.embedders.dlib_resnet import CARD, SHIPPED, published_layers
+from xcos.embedders.dlib_resnet import CARD, SHIPPED, Grid, model_name, published_layers
 from xcos.embedders.trusted_stage import FLOOR, read_stage
 from xcos.errors import InvalidArgument, InvalidModel, NetworkInTraining
+from xcos.explainers.explanation import Cost
+from xcos.explainers.masking import PAIR_COST, open_pair
+from xcos.explainers.matcher import GridMatcher, Matcher, VectorMatcher
 from xcos.training.networks.dlib_resnet import DlibNetwork
 from xcos.training.networks.trusted_stage import TrustedStage
 from xcos.types import AlignedFace, CropTemplate
 from xcos.weights import WeightCard, read_card, verified_bytes
+
+PARITY = 1e-4
+"""How far the score in torch may be from that of the matcher it stands for; rounding gives some 1e-6."""
 
 
 class Scoring(Protocol):
@@ -68,6 +75,21 @@ class TrustScoring:
         return self.terms(one, other.detach())
 
 
+@dataclass(frozen=True)
+class NormScoring:
+    """The cosine of flattened grids ``(1, C, rows, cols)``, as :class:`xcos.NormWeighted`, taken apart by channel."""
+
+    name: str = "norm"
+
+    def terms(self, one: Tensor, other: Tensor) -> Tensor:
+        """``(C,)``: what each channel adds, over all cells."""
+        return (_unit(one) * _unit(other)).reshape(one.shape).sum(dim=(0, 2, 3))
+
+    def channels(self, one: Tensor, other: Tensor) -> Tensor:
+        """``(C,)``: the terms themselves."""
+        return self.terms(one, other.detach())
+
+
 @dataclass(frozen=True, eq=False)
 class DifferentiableMatcher:
     """A torch network and how its templates are compared; what the gradient explainers explain.
@@ -85,6 +107,10 @@ class DifferentiableMatcher:
     """Path of the module that gives the last feature map, for Grad-CAM."""
     first_layer: str
     """Path of a module near the pixels, where EBP's probabilities are read; empty for the pixels themselves."""
+    stands_for: Matcher | None = None
+    """The matcher that decides, whose score this one's must be in every explanation; None where it decides itself."""
+    on_gradient: Callable[[], object] | None = None
+    """Called for every gradient that reaches the pixels; None calls nothing."""
 
     def __post_init__(self) -> None:
         require_evaluation(self.network)
@@ -111,7 +137,10 @@ class DifferentiableMatcher:
         normalised = (ordered.astype(np.float64) - np.array(self.card.mean)) * self.card.scale
         parameter = next(self.network.parameters(), torch.zeros(0))
         placed = torch.from_numpy(normalised.transpose(2, 0, 1)[None].copy())
-        return placed.to(parameter.device, parameter.dtype).requires_grad_()
+        pixels = placed.to(parameter.device, parameter.dtype).requires_grad_()
+        if self.on_gradient is not None:
+            pixels.register_hook(_telling(self.on_gradient))  # type: ignore[no-untyped-call]
+        return pixels
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Template ``(1, …)``, with the graph back to the pixels."""
@@ -122,6 +151,34 @@ class DifferentiableMatcher:
     def score(self, one: Tensor, other: Tensor) -> Tensor:
         """The pair's score, a scalar."""
         return self.scoring.terms(one, other).sum()
+
+    def agreed(self, score: Tensor, probe: AlignedFace, reference: AlignedFace) -> tuple[float, Cost]:
+        """The score of the pair by the matcher this one stands for, and what it cost to ask.
+
+        Asked before a map is made. Raises :class:`InvalidModel` where ``score``, that of this matcher, is another one:
+        its gradients would be those of another network.
+        """
+        mine = float(score.detach())
+        if self.stands_for is None:
+            return mine, Cost(0)
+        theirs = open_pair(self.stands_for, probe, reference).score
+        if not abs(mine - theirs) <= PARITY:
+            raise InvalidModel(
+                f"{self.name} gives the score {mine:.6f} in torch, {self.stands_for.name} gives {theirs:.6f}; they may "
+                f"differ by {PARITY}: the gradients are of another network, so nothing is explained by them",
+                torch=mine,
+                matcher=theirs,
+            )
+        return theirs, PAIR_COST
+
+
+def _telling(told: Callable[[], object]) -> Callable[[Tensor], None]:
+    """A hook that leaves the gradient as it is."""
+
+    def hook(_: Tensor) -> None:
+        told()
+
+    return hook
 
 
 def require_evaluation(network: nn.Module) -> None:
@@ -148,6 +205,19 @@ class VectorNetwork(nn.Module):
         return vector
 
 
+class GridNetwork(nn.Module):
+    """The grid ``(n, C, rows, cols)`` of a network that gives features."""
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Grids, not normalised."""
+        grid: Tensor = self.trunk(pixels).grid
+        return grid
+
+
 class StagedNetwork(nn.Module):
     """The shipped model's grid ``(n, 128, 7, 7)``: features as long as each cell can be trusted.
 
@@ -172,18 +242,59 @@ def shipped_matcher(score: Literal["grid", "vector"] = "grid") -> Differentiable
     """
     if score not in ("grid", "vector"):
         raise InvalidArgument(f"score must be 'grid' or 'vector', got {score!r}")
+    return _in_torch("vector", CosineScoring()) if score == "vector" else _in_torch("trusted", TrustScoring())
+
+
+def differentiable(matcher: Matcher, *, on_gradient: Callable[[], object] | None = None) -> DifferentiableMatcher:
+    """A packaged network's matcher in torch: what the gradient explainers need to explain it.
+
+    For the vector of dlib's network, and for its grids (the shipped model's among them) by ``trust`` or ``norm``. Every
+    explanation compares the score in torch with the matcher's own. Raises :class:`InvalidArgument` for other matchers,
+    whose network has no gradients here.
+    """
+    grids: dict[str, Grid] = {
+        model_name("last"): "last",
+        model_name("fourth"): "fourth",
+        model_name("trusted", read_card(SHIPPED / "card.json")): "trusted",
+    }
+    match matcher:
+        case VectorMatcher(embedder) if embedder.model in grids:
+            made = _in_torch("vector", CosineScoring())
+        case GridMatcher(embedder, comparator) if embedder.model in grids and comparator.name in SCORINGS:
+            made = _in_torch(grids[embedder.model], SCORINGS[comparator.name])
+        case _:
+            raise InvalidArgument(
+                f"explaining by gradients needs the network in torch, and {matcher.name} is not there: only the "
+                f"packaged networks by {' or '.join(SCORINGS)} are; use a method that needs only scores, such as "
+                "corrrise",
+                matcher=matcher.name,
+            )
+    return replace(made, stands_for=matcher, on_gradient=on_gradient)
+
+
+SCORINGS: dict[str, Scoring] = {"trust": TrustScoring(), "norm": NormScoring()}
+"""By the comparator's name."""
+
+
+def _in_torch(what: Grid | Literal["vector"], scoring: Scoring) -> DifferentiableMatcher:
     layers = published_layers()
-    trunk = DlibNetwork(layers, grid="fourth")
-    layer_names = {"map_layer": "trunk.early_stages", "first_layer": "trunk.first"}
-    if score == "vector":
-        network = VectorNetwork(trunk).eval()
-        return DifferentiableMatcher(f"{CARD.name} · vector", network, CARD, CosineScoring(), **layer_names)
-    card = read_card(SHIPPED / "card.json")
-    weights = read_stage(verified_bytes(SHIPPED / "stage.npz", card.sha256))
-    stage = TrustedStage(layers, weights.mean_face.transpose(1, 2, 0), np.zeros(128, np.float32))
-    stage.load(weights)
-    staged = StagedNetwork(trunk, stage).eval()
-    return DifferentiableMatcher(f"{card.name} · trust", staged, card, TrustScoring(), **layer_names)
+    trunk = DlibNetwork(layers, grid="last" if what == "last" else "fourth")
+    card = CARD
+    network: nn.Module = VectorNetwork(trunk) if what == "vector" else GridNetwork(trunk)
+    if what == "trusted":
+        card = read_card(SHIPPED / "card.json")
+        weights = read_stage(verified_bytes(SHIPPED / "stage.npz", card.sha256))
+        stage = TrustedStage(layers, weights.mean_face.transpose(1, 2, 0), np.zeros(128, np.float32))
+        stage.load(weights)
+        network = StagedNetwork(trunk, stage)
+    return DifferentiableMatcher(
+        name=f"{card.name} · {what if what == 'vector' else scoring.name}",
+        network=network.eval(),
+        card=card,
+        scoring=scoring,
+        map_layer="trunk.early_stages",
+        first_layer="trunk.first",
+    )
 
 
 def gradient(value: Tensor, of: Tensor, *, keep: bool = True) -> Tensor:

@@ -32,10 +32,11 @@ class _Unit:
 class SubtreeEbp:
     """Maps of the units that raise the score and lower a rival's, one of each layer, weighed by how much they do.
 
-    Williford, May, Byrne, ECCV 2020. (1) Gradients of the score with the other photo and of that with the rival, at the
-    ReLUs' outputs. (2) In each layer the active unit with the largest ``[g_mate ≥ 0] · (−g_rival)``. (3) EBP from that
-    unit alone. (4) The ``layers`` largest values are kept, scaled to 0…1 from the smallest of them to the largest, and
-    weigh their units' maps, each divided by its maximum. (5) Their sum, blurred and scaled to sum 1.
+    Williford, May, Byrne, "Explainable Face Recognition" (ECCV 2020). (1) Gradients of the score with the other photo
+    and of that with the rival, at the ReLUs' outputs. (2) In each layer the active unit with the largest
+    ``[g_mate ≥ 0] · (−g_rival)``. (3) EBP from that unit alone. (4) The ``layers`` largest values are kept, scaled to
+    0…1 from the smallest of them to the largest, and weigh their units' maps, each divided by its maximum. (5) Their
+    sum, blurred and scaled to sum 1.
 
     The rival is as in :class:`xcos.gradients.ebp.ContrastiveEbp`; of the dual the gradient is that of the score turned
     round. Six forward passes, and backward one (two with a ``non_mate``) and one more for each kept layer, per photo.
@@ -59,7 +60,8 @@ class SubtreeEbp:
     def explain(self, probe: AlignedFace, reference: AlignedFace) -> Explanation:
         """Maps ≥ 0 that sum to 1, or are all 0 where no unit tells the two apart."""
         one, other = (ordinary_run(self.matcher, self.matcher.pixels(face)) for face in (probe, reference))
-        score = float(self.matcher.score(one.template.detach(), other.template.detach()))
+        value = self.matcher.score(one.template.detach(), other.template.detach())
+        score, asked = self.matcher.agreed(value, probe, reference)
         maps: list[Maps] = []
         backward = 0
         for face, own, partner in ((probe, one, other), (reference, other, one)):
@@ -71,7 +73,7 @@ class SubtreeEbp:
             "layers": self.layers,
             "sigma": self.sigma,
         }
-        return Explanation(self.name, maps[0], maps[1], score, Cost(forward=6, backward=backward), settings)
+        return Explanation(self.name, maps[0], maps[1], score, Cost(6, backward) + asked, settings)
 
     def _units(self, own: Run, partner: Tensor) -> list[_Unit]:
         """The telling units of the layers kept, the largest value first."""

@@ -17,7 +17,8 @@ from xcos.types import AlignedFace, Maps
 class Xssab:
     """Where the channels that speak for a match are sensitive, less where those that speak against it are.
 
-    Huber, Luu, Terhörst, Damer, WACV 2024: the score's D terms are arguments for a match where they reach their share
+    Huber, Luu, Terhörst, Damer, "Efficient Explainable Face Verification based on Similarity Score Argument
+    Backpropagation" (WACV 2024): the score's D terms are arguments for a match where they reach their share
     t / D of the threshold, and against it elsewhere. The two partial scores, the other photo's template fixed, are led
     back to the pixels, through the normalisation; the map is the mean over colours of the one gradient's absolute value
     less that of the other. Two forward and four backward passes.
@@ -39,13 +40,14 @@ class Xssab:
         pixels = [self.matcher.pixels(face) for face in (probe, reference)]
         one, other = (self.matcher.encode(each) for each in pixels)
         terms = self.matcher.scoring.terms(one, other).detach()
+        score, asked = self.matcher.agreed(terms.sum(), probe, reference)
         speaks_for = terms >= self.threshold / len(terms)
         return Explanation(
             method=self.name,
             probe=self._map(pixels[0], one, other, speaks_for),
             reference=self._map(pixels[1], other, one, speaks_for),
-            score=float(terms.sum()),
-            cost=Cost(forward=2, backward=4),
+            score=score,
+            cost=Cost(forward=2, backward=4) + asked,
             settings={"threshold": self.threshold},
         )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -61,6 +62,7 @@ from xcos.training.losses import (
     SphereFace2,
     TeacherCosine,
 )
+from xcos.training.misfit import below, load_fitting
 from xcos.training.networks.dlib_resnet import DlibNetwork
 from xcos.training.networks.ir import Ir
 from xcos.training.networks.local import LocalNetwork
@@ -72,6 +74,7 @@ from xcos.types import CropTemplate
 from xcos.weights import packaged_file, verified_bytes
 
 Tensors = Mapping[str, Tensor]
+Part = Literal["network", "head"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +207,7 @@ def build_network(config: NetworkConfig) -> tuple[Network, dict[str, str]]:
             return DlibNetwork(read_layers(verified_bytes(path, DLIB_CARD.sha256)), config.grid), {}
     if config.weights is None:
         return network, {}
-    tensors = read_weights(config.weights, "network.")
+    tensors = read_weights(config.weights, "network")
     _load(network, tensors, config.weights)
     return network, {"network": tensors_sha256(tensors)}
 
@@ -224,18 +227,18 @@ def build_loss(config: LossConfig, classes: int) -> ClassificationLoss:
             return SphereFace2(classes, config.scale, config.margin)
 
 
-def read_weights(path: Path, part: str) -> dict[str, Tensor]:
-    """Tensors of one ``part`` (``network.`` or ``head.``) without that prefix, from wherever they were saved.
+def read_weights(path: Path, part: Part) -> dict[str, Tensor]:
+    """Tensors of one ``part``, named as it names them, from wherever they were saved.
 
     ``path`` is the folder of a run, whose best checkpoint is taken, the folder of a checkpoint, or a safetensors file
-    with or without the prefix.
+    whose names begin with the part's, or with none. Raises :class:`InvalidModel` where only the other part is there.
     """
     tensors: Tensors
     if path.is_dir():
         checkpoint = path if (path / FACTS).exists() else best_checkpoint(path / "checkpoints")
         if checkpoint is None:
             raise InvalidModel(f"{path} holds no checkpoint; give a run, a checkpoint or a file", path=str(path))
-        tensors = read_checkpoint(checkpoint, rank=None).tensors
+        tensors = read_checkpoint(checkpoint).tensors
     else:
         try:
             tensors = load_file(path)
@@ -243,8 +246,13 @@ def read_weights(path: Path, part: str) -> dict[str, Tensor]:
             raise InvalidModel(
                 f"cannot read the weights {path}: {error}; give a safetensors file", path=str(path)
             ) from error
-    found = {name.removeprefix(part): tensor for name, tensor in tensors.items() if name.startswith(part)}
-    return found or dict(tensors)
+    by_part = {each: below(tensors, f"{each}.") for each in get_args(Part)}
+    if not any(by_part.values()):
+        return dict(tensors)
+    if not by_part[part]:
+        (held,) = (each for each, found in by_part.items() if found)
+        raise InvalidModel(f"{path} holds no {part}, only a {held}; give weights of a {part}", path=str(path))
+    return by_part[part]
 
 
 def tensors_sha256(tensors: Tensors) -> str:
@@ -258,12 +266,13 @@ def tensors_sha256(tensors: Tensors) -> str:
 
 
 def _load(module: nn.Module, tensors: Tensors, path: Path) -> None:
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise InvalidModel(
-            f"the weights {path} do not fit the configured {type(module).__name__}: {error}", path=str(path)
-        ) from error
+    load_fitting(
+        module,
+        tensors,
+        refusal=f"the weights {path} do not fit the configured {type(module).__name__}",
+        advice="give weights of the same architecture, or configure that of the weights",
+        path=str(path),
+    )
 
 
 def _learner(config: TrainConfig, network: Network, hashes: dict[str, str]) -> Learner:
@@ -276,7 +285,7 @@ def _learner(config: TrainConfig, network: Network, hashes: dict[str, str]) -> L
         detach_similarity=config.head.detach_similarity,
     )
     if config.head.weights is not None:
-        tensors = read_weights(config.head.weights, "head.")
+        tensors = read_weights(config.head.weights, "head")
         _load(head, tensors, config.head.weights)
         hashes["head"] = tensors_sha256(tensors)
     return HeadLearner(network, head, frozen=config.network.frozen)
@@ -333,7 +342,14 @@ def _objective(
     network, hashes_of_teacher = build_network(config.teacher)
     hashes |= {f"teacher {name}": sha256 for name, sha256 in hashes_of_teacher.items()}
     teacher = TeacherCosine(network, distance=config.head.distance).to(ranks.device)
-    return XcosObjective(model, classifier, teacher, config.head, precision)
+    return XcosObjective(
+        model,
+        classifier,
+        teacher,
+        identity_weight=config.head.identity,
+        cosine_weight=config.head.cosine,
+        precision=precision,
+    )
 
 
 def _optimizers(config: TrainConfig, learner: Learner) -> tuple[Trained, ...]:
@@ -361,7 +377,7 @@ def _feed(config: TrainConfig, photos: Identities | Shards, normalization: Norma
     loading = Loading(
         batch_size=run.batch // ranks.size,
         normalization=normalization,
-        augmentation=Augmentation(_template(config.network), **asdict(config.augmentation)),
+        augmentation=Augmentation(_template(config.network), config.augmentation),
         seed=run.seed,
         rank=ranks.rank,
         ranks=ranks.size,

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from xcos.errors import InvalidArgument, InvalidModel
+from xcos.files import write_through
 from xcos.training.distributed import Ranks
 
 SCHEMA = "xcos.checkpoint/1"
@@ -83,7 +84,7 @@ def write_checkpoint(
     hashes = {_own_name(rank): sha256 for rank, sha256 in enumerate(_write_all(temporary, own, ranks))}
     if ranks.first:
         hashes[SHARED] = _write_tensors(temporary / SHARED, shared).hex()
-        _write_through(temporary / FACTS, _facts_to_json(facts, hashes))
+        write_through(temporary / FACTS, _facts_to_json(facts, hashes))
         _flush_folder(temporary)
         for path in list_checkpoints(folder):
             if _step(path) >= facts.step:  # damaged: the training went back behind it
@@ -95,18 +96,25 @@ def write_checkpoint(
     return final
 
 
-def read_checkpoint(folder: Path, *, rank: int | None = 0) -> Checkpoint:
-    """A checkpoint whose every byte is what was written; :class:`InvalidModel` otherwise.
+def read_checkpoint(folder: Path, *, ranks: Ranks | None = None) -> Checkpoint:
+    """A checkpoint whose every byte is what was written; :class:`DamagedCheckpoint` otherwise.
 
-    All files are checked, so that all ranks agree whether it is whole. With ``rank=None`` only what is shared is read.
+    All files are checked, so that all ranks agree whether it is whole. With ``ranks``, this rank's own tensors are read
+    too; :class:`InvalidModel` where it was written by more processes, or by fewer. Without, only what is shared.
     """
     facts, hashes = _read_facts(folder)
-    own = [] if rank is None else [_own_name(rank)]
-    if not {SHARED, *own} <= hashes.keys():
+    written = len(hashes) - 1
+    if hashes.keys() != {SHARED, *map(_own_name, range(written))}:
+        raise _damaged(folder, f"{FACTS} lists the files {', '.join(sorted(hashes))}")
+    if ranks is not None and ranks.size != written:
         raise InvalidModel(
-            f"the checkpoint {folder.name} was made by {len(hashes) - 1} processes; go on with as many as before",
+            f"the checkpoint {folder.name} was written by {written} processes and there are {ranks.size} now; each "
+            f"holds its own part of the classes, so go on with {written}",
             path=str(folder),
+            written=written,
+            given=ranks.size,
         )
+    own = [] if ranks is None else [_own_name(ranks.rank)]
     try:
         for name, sha256 in hashes.items():
             if file_sha256(folder / name) != sha256:
@@ -117,11 +125,11 @@ def read_checkpoint(folder: Path, *, rank: int | None = 0) -> Checkpoint:
     return Checkpoint(folder, facts, {name: tensor for each in tensors for name, tensor in each.items()})
 
 
-def latest_checkpoint(folder: Path, on_damaged: Callable[[str], None], *, rank: int = 0) -> Checkpoint | None:
+def latest_checkpoint(folder: Path, on_damaged: Callable[[str], None], *, ranks: Ranks) -> Checkpoint | None:
     """The newest checkpoint that is whole; ``on_damaged`` is told of each newer one that is not."""
     for path in reversed(list_checkpoints(folder)):
         try:
-            return read_checkpoint(path, rank=rank)
+            return read_checkpoint(path, ranks=ranks)
         except DamagedCheckpoint as error:
             on_damaged(f"{error.message}; going back to the one before")
     return None
@@ -170,7 +178,7 @@ def _write_all(folder: Path, own: Mapping[str, Tensor], ranks: Ranks) -> list[st
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> bytes:
     """SHA-256 of what was written."""
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    _write_through(path, content)
+    write_through(path, content)
     return hashlib.sha256(content).digest()
 
 
@@ -210,13 +218,6 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 def _damaged(folder: Path, what: str) -> DamagedCheckpoint:
     return DamagedCheckpoint(f"the checkpoint {folder.name} is damaged and is not loaded ({what})", path=str(folder))
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _flush_folder(folder: Path) -> None:

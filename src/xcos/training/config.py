@@ -58,7 +58,7 @@ class AugmentationConfig:
             chance = getattr(self, each.name)
             _require(0 <= chance <= 1, each.name, chance, "a probability")
         total = self.sunglasses + self.face_mask + self.squares + self.blob
-        _require(total <= 1, "blob", self.blob, "a probability, with those of the other occluders 1 at most")
+        _require(total <= 1 + 1e-9, "blob", self.blob, "a probability, with those of the other occluders 1 at most")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xcos.errors import InputRefused, InvalidArgument
-from xcos.extractor import Extractor, ReadyPhoto
-from xcos.feature_store import FeatureStore, Kept, Recipe, Refused, StoredRows, opened_store
+from xcos.errors import InvalidArgument, NoFace, UnusableFace
+from xcos.evaluation.engines import LOCAL
+from xcos.evaluation.protocol import PhotoSource
+from xcos.evaluation.work import Job, KeyedPhoto
+from xcos.extractor import Extractor
+from xcos.feature_store import FeatureStore, Recipe, Refused, StoredRows, opened_store
 from xcos.images import printable
 from xcos.types import Floats
 
-PHOTOS_AT_ONCE = 256  # what a stop may cost; fewer would leave cores idle
+PHOTOS_PER_SHARD = 64  # what a stop may cost a thread
+TRIED = 256
+"""So many photos, in the order of their hashes and so from anywhere in the folder, and not one usable: no more are."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +91,11 @@ def list_photos(folder: str | Path) -> list[PersonPhoto]:
     ]
     people = len({photo.person for photo in found})
     if people < 2:
+        loose = sum(path.is_file() and not path.name.startswith(".") for path in folder.iterdir())
+        aside = f", and {loose:,} files that are in none" if loose else ""
         raise InvalidArgument(
-            f"{folder} has photos of {people} people in sub-folders; comparing needs more: one sub-folder a person, "
-            "two photos or more in most of them",
+            f"{folder} has {len(homes):,} sub-folders, with files of {people} people{aside}; comparing needs more: one "
+            "sub-folder a person, photos directly in it, two or more in most of them",
             people=people,
         )
     return found
@@ -105,24 +113,22 @@ def embed_people(
 
     The cache (:mod:`xcos.feature_store`) knows photos by the hash of their bytes, for one embedder, detector and
     choice of face; it grows by blocks of photos, so that a run that was stopped goes on where it was. ``on_known`` is
-    told once how many photos need no work. A second run that would add to the same features is refused.
+    told once how many photos need no work. A second run that would add to the same features is refused. Where none of
+    the first photos can be used, the others are not tried.
     """
     hashes = [_hash(photo.path) for photo in photos]
     recipe = Recipe(extractor.embedder.model, extractor.detector.name, str(extractor.face), "half")
     with opened_store(cache, recipe, set(hashes)) as store:
-        wanted = list({sha: photo for sha, photo in zip(hashes, photos, strict=True) if sha not in store.known}.items())
-        on_known(len(photos) - len(wanted))
-        for start in range(0, len(wanted), PHOTOS_AT_ONCE):
-            block = dict(wanted[start : start + PHOTOS_AT_ONCE])
-            ready = extractor.prepare([photo.path for photo in block.values()], on_photo=on_photo)
-            store.keep({sha: _kept(each) for sha, each in zip(block, ready, strict=True)}, recipe.precision)
+        named = zip(hashes, photos, strict=True)
+        unknown = {sha: PhotoSource(each.shown, each.path) for sha, each in named if sha not in store.known}
+        on_known(len(photos) - len(unknown))
+        keyed = tuple(KeyedPhoto(sha, sha, unknown[sha]) for sha in sorted(unknown))
+        parts = (keyed[start : start + PHOTOS_PER_SHARD] for start in range(0, len(keyed), PHOTOS_PER_SHARD))
+        jobs = [Job(part, recipe, mirror=False, folder=store.folder) for part in parts]
+        for shard in LOCAL.run(jobs, extractor, on_photo):
+            store.add(shard)
+            _require_some(store)
         return _collected(photos, hashes, _duplicates(photos, hashes), store)
-
-
-def _kept(ready: ReadyPhoto | InputRefused) -> Kept | Refused:
-    if isinstance(ready, InputRefused):
-        return Refused(ready.code, ready.message)
-    return Kept(ready.template.grid, ready.template.vector)
 
 
 def _hash(path: Path) -> str:
@@ -164,14 +170,31 @@ def _collected(
         else:
             used.append(photo.person)
             places.append(known)
-    people, labels = np.unique(used, return_inverse=True)
     if not places:
-        counts = ", ".join(sorted({f"{each.code}: {each.message}" for each in left_out})[:3])
-        raise InvalidArgument(f"none of {len(photos)} photos can be used ({counts}); look at the photos")
+        raise _unusable(left_out)
+    people, labels = np.unique(used, return_inverse=True)
     return Features(
         grids=store.rows("grids", places),
         vectors=store.rows("vectors", places)[np.arange(len(places))],
         labels=labels.astype(np.int64),
         people=tuple(str(name) for name in people),
         left_out=tuple(left_out),
+    )
+
+
+def _require_some(store: FeatureStore) -> None:
+    refused = [each for each in store.known.values() if isinstance(each, Refused)]
+    if len(refused) >= TRIED and len(refused) == len(store.known):
+        raise _unusable(refused)
+
+
+def _unusable(refused: Sequence[LeftOut | Refused]) -> InvalidArgument:
+    counts = Counter(each.code for each in refused)
+    told = ", ".join(f"{count:,} {code}" for code, count in counts.most_common())
+    faceless = counts.keys() & {NoFace.code, UnusableFace.code}
+    crops = "; photos that are crops already need --detector whole-image" if faceless else ""
+    return InvalidArgument(
+        f"none of {len(refused):,} photos can be used ({told}; such as: {refused[0].message}){crops}; look at the "
+        "photos",
+        photos=len(refused),
     )

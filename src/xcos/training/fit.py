@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import normalize
 
 from xcos.errors import InvalidArgument
+from xcos.training.all_pairs import MatedBatches, imitation_loss, mate_loss, trust_weighted_scores
 from xcos.training.head import FaceMaps, Norm, Separable, Uniform, XcosHead, make_head
 from xcos.types import Floats, Grids
 
@@ -46,8 +47,9 @@ class FitSettings:
             raise InvalidArgument(
                 f"weighting {self.weighting!r} is unknown; one of {', '.join(get_args(WeightingName))}"
             )
-        if min(self.channels, self.steps, self.people) < 1 or self.others < 0:
-            raise InvalidArgument("channels, steps and people of a fit must be at least 1, others at least 0")
+        for name, least in (("channels", 1), ("steps", 1), ("people", 1), ("others", 0)):
+            if getattr(self, name) < least:
+                raise InvalidArgument(f"{name} of a fit must be at least {least}, got {getattr(self, name)}")
         if not 0 <= self.seed < 2**31:
             raise InvalidArgument(f"the seed of a fit must lie in 0 … 2³¹ − 1, got {self.seed}")
 
@@ -113,7 +115,7 @@ def _fit(
         head = make_head(settings.weighting, grids.shape[-1], channels=settings.channels)
     optimizer = torch.optim.AdamW(head.parameters(), lr=settings.rate, weight_decay=settings.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=settings.steps)
-    batches = _Batches(labels, settings, random)
+    batches = MatedBatches(labels, people=settings.people, others=settings.others, random=random)
     head.train()
     for number in range(settings.steps):
         rows = batches.draw()
@@ -147,9 +149,7 @@ def all_scores(head: XcosHead, grids: Tensor) -> Tensor:
     features = head.project(grids)
     match head.weighting:
         case Separable() as separable:
-            trust = separable.trust(grids)
-            weighted = (normalize(features, dim=1) * trust[:, None]).flatten(1)
-            return (weighted @ weighted.T) / (trust.flatten(1) @ trust.flatten(1).T)
+            return trust_weighted_scores(features, separable.trust(grids))
         case Norm():
             whole = normalize(features.flatten(1), dim=1)
             return whole @ whole.T
@@ -176,49 +176,8 @@ class Loss(NamedTuple):
 def fit_loss(scores: Tensor, cosines: Tensor, labels: Tensor, settings: FitSettings) -> Loss:
     """Loss of ``(n, n)`` scores beside the teacher's ``cosines``; ``labels`` (n,) are of the people.
 
-    ``mean (score − cosine)²``, mated and non-mated pairs weighing one half each, plus ``settings.identity`` times the
-    cross-entropy of finding each photo's mate by ``settings.scale`` times its score among all others (Sohn 2016; as
-    NT-Xent in Chen et al. 2020).
+    :func:`imitation_loss` plus ``settings.identity`` times the :func:`mate_loss` of ``settings.scale`` times the score.
     """
-    imitation = _imitation(scores, cosines, labels)
-    identity = _identity(scores * settings.scale, labels)
+    imitation = imitation_loss(scores, cosines, labels)
+    identity = mate_loss(scores * settings.scale, labels)
     return Loss(imitation + settings.identity * identity, imitation, identity)
-
-
-def _imitation(scores: Tensor, wanted: Tensor, labels: Tensor) -> Tensor:
-    squared = (scores - wanted).square()
-    mated = labels[:, None] == labels[None, :]
-    itself = torch.eye(len(labels), dtype=torch.bool)
-    return (squared[mated & ~itself].mean() + squared[~mated].mean()) / 2
-
-
-def _identity(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over all ordered mated pairs of −log of the mate's share among itself and the anchor's non-mates."""
-    mated = labels[:, None] == labels[None, :]
-    others = logits.masked_fill(mated, -torch.inf).logsumexp(dim=1)
-    anchor, mate = torch.nonzero(mated & ~torch.eye(len(labels), dtype=torch.bool), as_tuple=True)
-    against = torch.stack([logits[anchor, mate], others[anchor]], dim=1)
-    return cross_entropy(against, torch.zeros(len(anchor), dtype=torch.int64))
-
-
-class _Batches:
-    def __init__(self, labels: NDArray[np.int64], settings: FitSettings, random: np.random.Generator) -> None:
-        by_person = np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels))[:-1])
-        self._mated = [rows for rows in by_person if len(rows) > 1]
-        self._all = np.arange(len(labels))
-        self._random = random
-        self._people = min(settings.people, len(self._mated))
-        self._others = settings.others
-        if not self._mated or len(by_person) < 2:
-            raise InvalidArgument(
-                f"{len(labels)} photos of {len(by_person)} people, {len(self._mated)} of them with two photos or more, "
-                "cannot teach who is who; give two people or more, and two photos or more of most"
-            )
-
-    def draw(self) -> NDArray[np.int64]:
-        """Rows of a batch: two photos of each of some people, then photos of anyone; none twice."""
-        chosen = self._random.choice(len(self._mated), self._people, replace=False)
-        pairs = np.concatenate([self._random.choice(self._mated[at], 2, replace=False) for at in chosen])
-        rest = np.setdiff1d(self._all, pairs)
-        others = self._random.choice(rest, min(self._others, len(rest)), replace=False)
-        return np.concatenate([pairs, others])

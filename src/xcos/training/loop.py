@@ -17,10 +17,12 @@ from xcos.training.data.batches import CropBatch, PairBatch
 from xcos.training.learners import Learner
 from xcos.training.losses.classifier import Classifier
 from xcos.training.losses.sharded import ShardedClassifier
+from xcos.training.misfit import below, load_fitting
 from xcos.training.objectives import Losses, Objective
 from xcos.training.optimizers import Trained
 
 RANDOM = ("random.cpu", "random.classes", "random.cuda")
+ADVICE = "go on with the configuration it was written with"
 
 
 class Position(NamedTuple):
@@ -181,14 +183,15 @@ def own_state(job: Job) -> dict[str, Tensor]:
 
 def load_state(job: Job, state: dict[str, Tensor]) -> None:
     """Takes back what :func:`shared_state` and :func:`own_state` gave; everything must be there and fit."""
-    learned = {name: value for name, value in state.items() if name.startswith(("network.", "head."))}
     _require_known(job, state)
-    try:
-        job.learner.load_state_dict(learned)
-        job.classifier.load_state_dict(_below(state, "classifier."))
-    except RuntimeError as error:
-        raise InvalidModel(f"the checkpoint does not fit this training: {error}") from error
-    remembered = _below(state, "optimizer.")
+    load_learner(job.learner, state)
+    load_fitting(
+        job.classifier,
+        below(state, "classifier."),
+        refusal="the checkpoint's classifier does not fit this training",
+        advice=ADVICE,
+    )
+    remembered = below(state, "optimizer.")
     for trained in job.all_optimizers:
         own = set(trained.names)
         trained.load({name: value for name, value in remembered.items() if name.rpartition("/")[0] in own})
@@ -196,6 +199,12 @@ def load_state(job: Job, state: dict[str, Tensor]) -> None:
     job.classifier.generator.set_state(state["random.classes"])
     if job.device.type == "cuda" and "random.cuda" in state:  # absent where it was trained on the CPU before
         torch.cuda.set_rng_state(state["random.cuda"])
+
+
+def load_learner(learner: Learner, state: dict[str, Tensor]) -> None:
+    """Takes back the learner's part of :func:`shared_state`."""
+    learned = {name: value for name, value in state.items() if name.startswith(("network.", "head."))}
+    load_fitting(learner, learned, refusal="the checkpoint does not fit this training", advice=ADVICE)
 
 
 def _require_known(job: Job, state: dict[str, Tensor]) -> None:
@@ -214,7 +223,3 @@ def _require_known(job: Job, state: dict[str, Tensor]) -> None:
 
 def _remembered(optimizers: tuple[Trained, ...]) -> dict[str, Tensor]:
     return {f"optimizer.{name}": value for each in optimizers for name, value in each.state().items()}
-
-
-def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

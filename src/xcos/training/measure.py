@@ -40,8 +40,9 @@ class Measured:
     """Where false match and false non-match rate are equal."""
     fnmr: dict[float, Figure]
     """False non-match rate by false match rate; rates that these pairs cannot show are left out."""
-    spearman: float
-    """Rank correlation with the network's own cosine, over the mated pairs and as many others."""
+    spearman: float | None
+    """Rank correlation with the network's own cosine, over the mated pairs and as many others; None where the network
+    has no vector of its own."""
 
 
 class Pairs:
@@ -97,9 +98,9 @@ def learned_square(features: Features, head: LearnedHead) -> Floats:
 
 
 def measure(
-    comparator: str, scores: Floats, own: Floats, pairs: Pairs, rates: Sequence[float], seed: int = 0
+    comparator: str, scores: Floats, own: Floats | None, pairs: Pairs, rates: Sequence[float], seed: int = 0
 ) -> Measured:
-    """Figures of ``scores`` (pairs,), where ``own`` are the scores of the network's own vectors.
+    """Figures of ``scores`` (pairs,), where ``own`` are the scores of the network's own vectors, if it has any.
 
     Intervals are percentiles of a bootstrap over people: each draw gives every person a weight, a mated pair counts by
     its person's, another pair by the product of both. Draws depend on ``seed`` alone, so that comparators share them.
@@ -122,7 +123,7 @@ def measure(
         accuracy=figures[0],
         eer=figures[1],
         fnmr={rate: figure for rate, figure in zip(rates, figures[2:], strict=True) if rate in shown},
-        spearman=_spearman(scores, own, pairs.mated, random),
+        spearman=None if own is None else _spearman(scores, own, pairs.mated, random),
     )
 
 

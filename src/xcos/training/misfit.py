@@ -1,4 +1,4 @@
-"""Why tensors are not the state of a module, in few words."""
+"""Tensors into a module, or a typed error that says in few words why they are not its state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,26 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from xcos.errors import Detail, InvalidModel
+
 SHOWN = 2
+
+
+def load_fitting(
+    module: nn.Module, tensors: Mapping[str, Tensor], *, refusal: str, advice: str, **details: Detail
+) -> None:
+    """Makes ``tensors`` the module's state; :class:`InvalidModel` where they are not all of it and nothing else.
+
+    The message is ``refusal``, then what does not fit, then ``advice``; ``details`` are the error's.
+    """
+    if found := misfit(module, tensors):
+        raise InvalidModel(f"{refusal}: {found}; {advice}", **details)
+    module.load_state_dict(tensors)
+
+
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin with ``prefix``, by the rest of the name."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def misfit(module: nn.Module, tensors: Mapping[str, Tensor]) -> str:

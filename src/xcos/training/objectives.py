@@ -8,7 +8,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from xcos.training.config import HeadConfig
 from xcos.training.data.batches import CropBatch, PairBatch
 from xcos.training.losses.teacher_cosine import TeacherCosine
 
@@ -63,13 +62,18 @@ class IdentityObjective:
 
 @dataclass(frozen=True, eq=False)
 class XcosObjective:
-    """``identity · L_id + cosine · L_cos`` of both faces of every pair (Lin et al. 2021)."""
+    """``identity_weight · L_id + cosine_weight · L_cos`` of both faces of every pair (Lin et al. 2021).
+
+    The teacher's cosine is that of the photos before anything covered or spoilt them: the head learns what it would
+    have said of the whole face, not what it says of an occluder.
+    """
 
     model: nn.Module
     """A :class:`~xcos.training.learners.HeadLearner`, or what distributes it."""
     classifier: nn.Module
     teacher: TeacherCosine
-    weights: HeadConfig
+    identity_weight: float
+    cosine_weight: float
     precision: Precision
 
     def losses(self, batch: CropBatch | PairBatch) -> Losses:
@@ -79,9 +83,9 @@ class XcosObjective:
         vectors, scores = self.precision.run(self.model, torch.cat([probes.pixels, references.pixels]))
         identity = self.classifier(vectors, torch.cat([probes.labels, references.labels]))
         with self.precision.autocast():
-            cosine = self.teacher(scores, probes.pixels, references.pixels)
+            cosine = self.teacher(scores, probes.clear, references.clear)
         return {
-            "loss": self.weights.identity * identity + self.weights.cosine * cosine,
+            "loss": self.identity_weight * identity + self.cosine_weight * cosine,
             "identity": identity,
             "cosine": cosine,
         }

@@ -26,7 +26,8 @@ class PlugReport:
     dataset: str
     grid: tuple[int, ...]
     """(rows, cols, channels)."""
-    settings: FitSettings
+    settings: FitSettings | None
+    """How the head was fitted; None for one that was trained before."""
     photos: dict[str, int]
     people: dict[str, int]
     several: dict[str, int]
@@ -48,6 +49,7 @@ def report_json(report: PlugReport) -> str:
 def report_text(report: PlugReport) -> str:
     """A page in Markdown."""
     mated, others = report.pairs
+    fitted = "fitted and calibrated" if report.settings is not None else "trained before, calibrated"
     parts = [
         f"| {part} | {report.people[part]:,} | {report.several[part]:,} | {report.photos[part]:,} |"
         for part in report.photos
@@ -56,7 +58,7 @@ def report_text(report: PlugReport) -> str:
         [
             f"# {report.head}",
             "",
-            f"A head for `{report.model}` (grid {' × '.join(map(str, report.grid))}), fitted on {report.dataset}, "
+            f"A head for `{report.model}` (grid {' × '.join(map(str, report.grid))}), {fitted} on {report.dataset}, "
             f"faces found by {report.detector}, {report.date}.",
             "",
             "## Who served for what",
@@ -76,13 +78,16 @@ def report_text(report: PlugReport) -> str:
             "",
             *measured_table(report.measured),
             "",
-            "`vector` is the network as it was; `uniform` and `norm` weigh its raw grid without learning. Whether the "
-            "network was trained on some of these people is not known here.",
+            "`vector` is the network as it was; `uniform` and `norm` weigh its raw grid without learning. Whether "
+            "network or head were trained on some of these people is not known here."
+            if "vector" in report.least_fmr
+            else "The network gives no vector of its own, so that there is no second opinion. `uniform` and `norm` "
+            "weigh its raw grid without learning. Whether it was trained on some of these people is not known here.",
             "",
             "## Thresholds",
             "",
-            f"The calibrations support false match rates down to {report.least_fmr['grid']:.1e} (grid) and "
-            f"{report.least_fmr['vector']:.1e} (vector); ask for less and the card refuses.",
+            f"The calibrations support false match rates down to {_least(report.least_fmr)}; ask for less and the card "
+            "refuses.",
             "",
         ]
     )
@@ -98,11 +103,15 @@ def measured_table(measured: tuple[Measured, ...]) -> list[str]:
             _shown(each.accuracy),
             _shown(each.eer),
             *(_shown(each.fnmr[rate]) for rate in rates),
-            f"{each.spearman:.3f}",
+            "–" if each.spearman is None else f"{each.spearman:.3f}",
         ]
         for each in measured
     ]
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def _least(rates: dict[str, float]) -> str:
+    return " and ".join(f"{rate:.1e} ({name})" for name, rate in rates.items())
 
 
 def _shown(figure: Figure) -> str:

@@ -7,7 +7,7 @@ import json
 import math
 import platform
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, TextIO
 
@@ -15,7 +15,7 @@ import torch
 
 from xcos.errors import InvalidArgument, InvalidConfig, MissingPackage
 from xcos.files import lock, write_atomically
-from xcos.models import CARD, HEAD, NETWORK, toml
+from xcos.models import CARD, HEAD, NETWORK, TRAINING_CONFIG, toml
 from xcos.training.build import Built, build
 from xcos.training.checkpoint import (
     Checkpoint,
@@ -30,19 +30,22 @@ from xcos.training.distributed import Ranks, process_group
 from xcos.training.export import export_head
 from xcos.training.export_network import export_network
 from xcos.training.learners import HeadLearner
-from xcos.training.loop import Position, Report, load_state, own_state, shared_state, train
+from xcos.training.loop import Position, Report, load_learner, load_state, own_state, shared_state, train
 from xcos.training.validation import held_out_error
 from xcos.version import __version__
 from xcos.weights import WeightCard
 
-CONFIG, LOG, CHECKPOINTS, LOCK, BOARD = "config.toml", "log.jsonl", "checkpoints", "run.lock", "tensorboard"
+LOG, CHECKPOINTS, LOCK, BOARD = "log.jsonl", "checkpoints", "run.lock", "tensorboard"
 # These keys do not change what is learned. Weights and photos may have moved; their hashes are compared.
 FREE = {
-    "data": {"path"},
-    "network": {"weights"},
-    "teacher": {"weights"},
-    "head": {"weights"},
-    "run": {"workers", "report_every", "checkpoint_every", "keep", "tensorboard", "licence", "source"},
+    "data.path",
+    "network.weights",
+    "teacher.weights",
+    "head.weights",
+    *(
+        f"run.{key}"
+        for key in ("workers", "report_every", "checkpoint_every", "keep", "tensorboard", "licence", "source")
+    ),
 }
 STREAMED = "run.workers"
 """Not free where shards are read: which photos come into which batch depends on it."""
@@ -71,6 +74,10 @@ class Board(Protocol):
         """One point of a curve."""
         ...
 
+    def flush(self) -> None:
+        """Writes to the disk what was added."""
+        ...
+
 
 class Result(NamedTuple):
     """What a finished training left."""
@@ -89,20 +96,25 @@ def run_training(
 ) -> Result | None:
     """Trains what ``config`` describes into the folder ``out``, from its newest whole checkpoint if ``resume``.
 
-    ``None`` in all processes of a distributed training but the first.
+    ``None`` in all processes of a distributed training but the first. Raises before anything is written where ``out``
+    is in use and not to be resumed, or is to be resumed and nothing, or something else, was begun there.
     """
     described = read_config(config)
     with process_group(device) as ranks, ExitStack() as stack:
         if ranks.first:
-            _open_folder(out, config, resume=resume)
+            if resume:
+                _require_begun(out, described)
+            else:
+                _open_folder(out)
             held = stack.enter_context(_opened(out / LOCK, "w"))
             lock(held, f"another training writes to {out}; wait for it or choose another --out")
+            if not resume:
+                write_atomically(out / TRAINING_CONFIG, config.read_bytes())
         built = build(described, ranks)
         start = _restore(built, out, ranks, listener) if resume else Position()
         if ranks.first:
-            write_atomically(out / CONFIG, config.read_bytes())
-        run = _Run(built, out, ranks, listener, stack)
-        run.start(start)
+            write_atomically(out / TRAINING_CONFIG, config.read_bytes())
+        run = _Run(built, start, out, ranks, listener, stack)
         position = train(built.job, start, on_report=run.report, on_checkpoint=run.save)
         return run.finish(position) if ranks.first else None
 
@@ -110,29 +122,28 @@ def run_training(
 class _Run:
     """What happens between the steps."""
 
-    def __init__(self, built: Built, out: Path, ranks: Ranks, listener: Listener, stack: ExitStack) -> None:
+    def __init__(
+        self, built: Built, start: Position, out: Path, ranks: Ranks, listener: Listener, stack: ExitStack
+    ) -> None:
         self._built, self._job, self._out, self._ranks, self._listener = built, built.job, out, ranks, listener
         self._config = built.job.config
-        self._board = _board(out, self._config) if ranks.first else None
+        self._board: Board | None = None
+        steps = sum(self._job.feed.count(epoch) for epoch in range(self._config.schedule.epochs))
         if ranks.first:
             self._log = stack.enter_context(_opened(out / LOG, "a"))
-
-    def start(self, position: Position) -> None:
-        """Tells how much is to be done."""
-        steps = sum(self._job.feed.count(epoch) for epoch in range(self._config.schedule.epochs))
-        if self._ranks.first:
-            self._listener.starts(steps, position.step)
+            if self._config.run.tensorboard:
+                self._board = stack.enter_context(_board(out, start.step))
+            listener.starts(steps, start.step)
 
     def report(self, report: Report) -> None:
-        """One line of the log."""
+        """One line of the log, and points of TensorBoard's curves."""
         if not self._ranks.first:
             return
         speed = round(report.images_per_second, 1)
-        values = {**report.losses, **_rates(report), "images_per_second": speed}
-        self._write({"step": report.step, "epoch": round(report.epoch, 4), **values})
-        if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, report.step)
+        self._write(
+            report.step,
+            {"epoch": round(report.epoch, 4), **report.losses, **_rates(report), "images_per_second": speed},
+        )
         self._listener.reports(report)
 
     def save(self, position: Position) -> None:
@@ -147,19 +158,21 @@ class _Run:
                 )
         error = self._measure()
         if self._ranks.first and error is not None:
-            self._write({"step": position.step, "held_out_error": error})
+            self._write(position.step, {"held_out_error": error})
         facts = Facts(
             *position, config=self._config.to_dict(), hashes=self._built.hashes, versions=_versions(), error=error
         )
         write_checkpoint(
             self._out / CHECKPOINTS, facts, shared, own_state(self._job), ranks=self._ranks, keep=self._config.run.keep
         )
+        if self._board is not None:
+            self._board.flush()  # what lies before a checkpoint is not done again
 
     def finish(self, position: Position) -> Result:
         """Exports the best checkpoint."""
         best = best_checkpoint(self._out / CHECKPOINTS)
         assert best is not None
-        checkpoint = read_checkpoint(best, rank=None)
+        checkpoint = read_checkpoint(best)
         return Result(position, best, checkpoint.facts.error, _export(self._built, checkpoint, self._out))
 
     def _measure(self) -> float | None:
@@ -169,9 +182,12 @@ class _Run:
         learner = self._job.learner.eval()
         return held_out_error(learner, held_out, self._built.normalization, self._job.device)
 
-    def _write(self, line: Mapping[str, object]) -> None:
-        self._log.write(json.dumps(line, allow_nan=False) + "\n")
+    def _write(self, step: int, values: Mapping[str, float]) -> None:
+        self._log.write(json.dumps({"step": step, **values}, allow_nan=False) + "\n")
         self._log.flush()
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
 
 
 def _rates(report: Report) -> dict[str, float]:
@@ -182,24 +198,30 @@ def _versions() -> dict[str, str]:
     return {"xcos": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
-def _open_folder(out: Path, config: Path, *, resume: bool) -> None:
-    """Makes the folder or finds it there to be gone on with, holding a copy of the configuration."""
+def _open_folder(out: Path) -> None:
+    """Makes a folder for a new training, or finds one in which nothing was done."""
     if out.is_dir() and any(out.iterdir()) and not _failed_before_its_first_step(out):
-        if not resume:
-            raise InvalidArgument(
-                f"the folder {out} is not empty; add --resume to go on with what is there, or give a new one",
-                path=str(out),
-            )
-        if not (out / CONFIG).is_file():
-            raise InvalidArgument(f"{out} is no training to resume: it has no {CONFIG}", path=str(out))
+        raise InvalidArgument(
+            f"the folder {out} is not empty; add --resume to go on with what is there, or give a new one",
+            path=str(out),
+        )
     try:
         out.mkdir(exist_ok=True)
     except OSError as error:
         raise InvalidArgument(
             f"cannot write the folder {out}: {error.strerror}; give another", path=str(out)
         ) from error
-    if not (out / CONFIG).exists():
-        write_atomically(out / CONFIG, config.read_bytes())
+
+
+def _require_begun(out: Path, config: TrainConfig) -> None:
+    """Raises unless a training of this configuration was begun in the folder, whatever it came to."""
+    if not (out / TRAINING_CONFIG).is_file():
+        raise InvalidArgument(
+            f"there is nothing to resume in {out}: it holds no {TRAINING_CONFIG} of a training; give the folder "
+            "of the training with --out, or begin one without --resume",
+            path=str(out),
+        )
+    _require_same_configuration(read_config(out / TRAINING_CONFIG).to_dict(), config, out)
 
 
 def _failed_before_its_first_step(out: Path) -> bool:
@@ -207,7 +229,7 @@ def _failed_before_its_first_step(out: Path) -> bool:
     names = {path.name for path in out.iterdir()}
     log = out / LOG
     unwritten = not log.exists() or (log.is_file() and log.stat().st_size == 0)
-    return {CONFIG, LOCK} <= names <= {CONFIG, LOCK, LOG, BOARD} and unwritten
+    return {LOCK} <= names <= {TRAINING_CONFIG, LOCK, LOG, BOARD} and unwritten
 
 
 def _opened(path: Path, mode: Literal["a", "w"]) -> TextIO:
@@ -220,13 +242,13 @@ def _opened(path: Path, mode: Literal["a", "w"]) -> TextIO:
 def _restore(built: Built, out: Path, ranks: Ranks, listener: Listener) -> Position:
     """Where the newest whole checkpoint left off, with its state loaded; the start where there is none."""
     said: list[str] = []
-    checkpoint = latest_checkpoint(out / CHECKPOINTS, said.append, rank=ranks.rank)
+    checkpoint = latest_checkpoint(out / CHECKPOINTS, said.append, ranks=ranks)
     if checkpoint is None:
         said.append("no whole checkpoint yet: starts from the beginning")
         position = Position()
     else:
         facts = checkpoint.facts
-        _require_same(facts, built)
+        _require_same(facts, built, out)
         load_state(built.job, checkpoint.tensors)
         position = Position(facts.step, facts.epoch, facts.batch)
         said.append(f"goes on after step {facts.step:,}")
@@ -237,22 +259,33 @@ def _restore(built: Built, out: Path, ranks: Ranks, listener: Listener) -> Posit
     return position
 
 
-def _require_same(facts: Facts, built: Built) -> None:
+def _require_same(facts: Facts, built: Built, out: Path) -> None:
     """Raises unless the configuration and what it names are those of the checkpoint."""
-    then, now = _flat(facts.config), _flat(built.job.config.to_dict())
-    streamed = built.job.config.data.format == "shards"
-    for key in sorted(then.keys() | now.keys()):
-        section, _, name = key.partition(".")
-        free = name in FREE.get(section, ()) and not (streamed and key == STREAMED)
-        if then.get(key) != now.get(key) and not free:
-            raise InvalidConfig(
-                f"{key} is {now.get(key)!r} and was {then.get(key)!r} when the checkpoint was written; resume with the "
-                "same configuration, or start anew in another folder with network.weights from this one",
-                key=key,
-            )
+    _require_same_configuration(facts.config, built.job.config, out)
     for name in sorted(facts.hashes.keys() | built.hashes.keys()):
         if facts.hashes.get(name) != built.hashes.get(name):
             raise InvalidConfig(f"the {name} are not those the checkpoint was trained with; restore them", key=name)
+
+
+def _require_same_configuration(begun: Mapping[str, object], config: TrainConfig, out: Path) -> None:
+    """Raises where anything that changes what is learned is not as the training in ``out`` began."""
+    then, now = _flat(begun), _flat(config.to_dict())
+    fixed = {STREAMED} if config.data.format == "shards" else set()
+    differing = [
+        key for key in sorted(then.keys() | now.keys()) if then.get(key) != now.get(key) and key not in FREE - fixed
+    ]
+    if differing:
+        told = ", ".join(f"{key} was {_shown(then, key)} and is {_shown(now, key)}" for key in differing)
+        raise InvalidConfig(
+            f"the training in {out} has another configuration: {told}; resume it with its own (its {TRAINING_CONFIG}), "
+            "or start anew in another folder, with network.weights from this one if you like",
+            path=str(out),
+            keys=differing,
+        )
+
+
+def _shown(values: Mapping[str, object], key: str) -> str:
+    return repr(values[key]) if key in values else "not given"
 
 
 def _flat(config: Mapping[str, object]) -> dict[str, object]:
@@ -290,8 +323,7 @@ def _export(built: Built, checkpoint: Checkpoint, out: Path) -> list[Path]:
     A network that a head has changed gives its grid alone: its vector was not trained with it.
     """
     learner = built.job.learner.cpu().eval()
-    weights = {name: each for name, each in checkpoint.tensors.items() if name.startswith(("network.", "head."))}
-    learner.load_state_dict(weights)
+    load_learner(learner, checkpoint.tensors)
     network = learner.network
     whole = not isinstance(learner, HeadLearner) or learner.frozen
     files = {NETWORK: export_network(network, network.input_side, vector=whole)}
@@ -318,12 +350,11 @@ def _card(built: Built, network: bytes, out: Path) -> WeightCard:
     )
 
 
-def _board(out: Path, config: TrainConfig) -> Board | None:
-    if not config.run.tensorboard:
-        return None
+def _board(out: Path, done: int) -> AbstractContextManager[Board]:
+    """TensorBoard's writer; of what earlier ones wrote, nothing after step ``done`` is shown."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise MissingPackage("run.tensorboard needs the package tensorboard: pip install tensorboard") from error
-    board: Board = SummaryWriter(str(out / BOARD))
+    board: AbstractContextManager[Board] = SummaryWriter(str(out / BOARD), purge_step=done + 1)
     return board

@@ -11,19 +11,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 from torch.optim import swa_utils
 
 from xcos.embedders.dlib_resnet import Layers
 from xcos.embedders.trusted_stage import COVERED_INPUT
-from xcos.training.networks.trusted_stage import Staged, TrustedStage
+from xcos.training.all_pairs import (
+    MatedBatches,
+    boundary_loss,
+    imitation_loss,
+    mate_loss,
+    trust_weighted_scores,
+)
+from xcos.training.networks.trusted_stage import MEAN_SHARE, TrustedStage
 from xcos.types import Floats
 
 CLEAR_VIEWS = 2
 """The first views of every photo show it as it is, and mirrored; the others are covered."""
-TEACHER_SHIFT = 0.7
-"""Share of the mean vector taken off before the teacher's cosine: pairs keep their order (Spearman 0.99) and spread
-over −0.2…1 instead of 0.7…1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +93,7 @@ def fit_stage(
     """
     random = np.random.default_rng(settings.seed)
     stage = published_stage(views, layers, settings.seed)
-    centered = views.vectors - TEACHER_SHIFT * views.vectors.mean(axis=0)
+    centered = views.vectors - MEAN_SHARE * views.vectors.mean(axis=0)
     teacher = normalize(torch.from_numpy(centered), dim=1)
     published = deepcopy(stage)
     _fit_coverage(stage, views, settings, random)
@@ -97,12 +101,14 @@ def fit_stage(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=settings.steps, pct_start=0.1)
     running_mean = swa_utils.get_ema_multi_avg_fn(settings.average)  # type: ignore[no-untyped-call]
     kept = swa_utils.AveragedModel(stage, multi_avg_fn=running_mean)
-    draw = _Draw(views, settings, random)
+    batches = MatedBatches(views.labels, people=settings.people, others=settings.others, random=random)
     for number in range(settings.steps):
-        rows, chosen = draw.batch()
+        rows = batches.draw()
+        chosen = _drawn_views(views, rows, settings.covered_share, random)
         staged = stage(_fourth(views, chosen, rows))
         labels = torch.from_numpy(views.labels[rows])
-        parts = stage_losses(all_scores(staged), teacher[rows] @ teacher[rows].T, labels, settings)
+        scores = trust_weighted_scores(staged.features, staged.trust)
+        parts = stage_losses(scores, teacher[rows] @ teacher[rows].T, labels, settings)
         coverage = binary_cross_entropy_with_logits(staged.covered, _covered(views, chosen, rows))
         loss = parts.total(settings) + settings.coverage * coverage
         optimizer.zero_grad()
@@ -129,11 +135,11 @@ class StageLosses(NamedTuple):
     """What the scores of a batch are asked for."""
 
     imitation: Tensor
-    """``mean (score − teacher)²``, mated and non-mated pairs weighing one half each."""
+    """:func:`imitation_loss` of the teacher's cosines."""
     logistic: Tensor
-    """``mean log(1 + exp(∓ scale (score − boundary)))``, mated (−) and non-mated (+) weighing one half each."""
+    """:func:`boundary_loss` of the scaled distances from the boundary."""
     identity: Tensor
-    """Mean over ordered mated pairs of −log of the mate's share among itself and the anchor's non-mates (Sohn 2016)."""
+    """:func:`mate_loss` of the scaled scores."""
 
     def total(self, settings: StageSettings) -> Tensor:
         """The weighted sum, without the coverage's loss."""
@@ -145,17 +151,10 @@ def stage_losses(scores: Tensor, teacher: Tensor, labels: Tensor, settings: Stag
 
     A photo with itself counts nowhere.
     """
-    same = labels[:, None] == labels[None, :]
-    mated, other = same & ~torch.eye(len(labels), dtype=torch.bool), ~same
-    squared = (scores - teacher).square()
-    away = (scores - settings.boundary) * settings.scale
-    rest = (scores * settings.scale).masked_fill(same, -torch.inf).logsumexp(dim=1)
-    anchor, mate = torch.nonzero(mated, as_tuple=True)
-    against = torch.stack([settings.scale * scores[anchor, mate], rest[anchor]], dim=1)
     return StageLosses(
-        imitation=(squared[mated].mean() + squared[other].mean()) / 2,
-        logistic=(softplus(-away[mated]).mean() + softplus(away[other]).mean()) / 2,
-        identity=cross_entropy(against, torch.zeros(len(anchor), dtype=torch.int64)),
+        imitation=imitation_loss(scores, teacher, labels),
+        logistic=boundary_loss((scores - settings.boundary) * settings.scale, labels),
+        identity=mate_loss(scores * settings.scale, labels),
     )
 
 
@@ -167,13 +166,6 @@ def between(published: TrustedStage, fitted: TrustedStage, share: float) -> Trus
             if not name.startswith("covered."):
                 after.lerp_(before, 1 - share)
     return fitted
-
-
-def all_scores(staged: Staged) -> Tensor:
-    """``(n, n)``: Σ u_A u_B cos / Σ u_A u_B of every face with every other, as two matrix products."""
-    trust = staged.trust.flatten(1)
-    weighted = (normalize(staged.features, dim=1) * staged.trust[:, None]).flatten(1)
-    return (weighted @ weighted.T) / (trust @ trust.T)
 
 
 def _fit_coverage(stage: TrustedStage, views: Views, settings: StageSettings, random: np.random.Generator) -> None:
@@ -191,28 +183,14 @@ def _fit_coverage(stage: TrustedStage, views: Views, settings: StageSettings, ra
         schedule.step()
 
 
-class _Draw:
-    def __init__(self, views: Views, settings: StageSettings, random: np.random.Generator) -> None:
-        order = np.argsort(views.labels, kind="stable")
-        by_person = np.split(order, np.cumsum(np.bincount(views.labels))[:-1])
-        self._mated = [rows for rows in by_person if len(rows) > 1]
-        self._all = np.arange(len(views.labels))
-        self._views, self._settings, self._random = len(views.fourth), settings, random
-
-    def batch(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows, none twice: two photos of each of some people, then photos of anyone; and the view of each."""
-        random, settings = self._random, self._settings
-        mated = random.choice(len(self._mated), min(settings.people, len(self._mated)), replace=False)
-        pairs = np.concatenate([random.choice(self._mated[at], 2, replace=False) for at in mated])
-        rest = np.setdiff1d(self._all, pairs)
-        photos = np.concatenate([pairs, random.choice(rest, min(settings.others, len(rest)), replace=False)])
-        covered = random.random(len(photos)) < settings.covered_share
-        chosen = np.where(
-            covered,
-            random.integers(CLEAR_VIEWS, self._views, len(photos)),
-            random.integers(0, CLEAR_VIEWS, len(photos)),
-        )
-        return photos, chosen
+def _drawn_views(views: Views, rows: NDArray[np.int64], share: float, random: np.random.Generator) -> NDArray[np.int64]:
+    """A view of each of these photos: a covered one with this probability, else one of the clear ones."""
+    covered = random.random(len(rows)) < share
+    return np.where(
+        covered,
+        random.integers(CLEAR_VIEWS, len(views.fourth), len(rows)),
+        random.integers(0, CLEAR_VIEWS, len(rows)),
+    )
 
 
 def _fourth(views: Views, chosen: NDArray[np.int64], rows: NDArray[np.int64]) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from xcos.errors import InvalidConfig
 from xcos.training.data.batches import Normalization
 from xcos.training.data.identities import Identities
-from xcos.training.data.pairs import Pairs, draw_pairs
+from xcos.training.data.pairs import DrawnPairs, draw_pairs
 from xcos.types import Reals
 
 BLOCK = 64
@@ -53,14 +53,14 @@ def split(identities: Identities, people: int) -> tuple[Identities, Identities]:
     return kept, held
 
 
-def validation_pairs(identities: Identities) -> tuple[NDArray[np.int64], Pairs]:
+def validation_pairs(identities: Identities) -> tuple[NDArray[np.int64], DrawnPairs]:
     """Photos to encode, and pairs of places among them: the same at every call."""
     photos = np.concatenate(
         [np.flatnonzero(identities.labels == at)[:PER_PERSON] for at in range(len(identities.names))]
     )
     generator = np.random.default_rng(0)
     drawn = [draw_pairs(identities.labels[photos], generator) for _ in range(DRAWS)]
-    return photos, Pairs(*(np.concatenate(parts) for parts in zip(*drawn, strict=True)))
+    return photos, DrawnPairs(*(np.concatenate(parts) for parts in zip(*drawn, strict=True)))
 
 
 @torch.no_grad()

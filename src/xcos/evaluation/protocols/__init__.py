@@ -18,6 +18,7 @@ from xcos.evaluation.protocols.agedb import read_agedb_30
 from xcos.evaluation.protocols.bins import read_bin
 from xcos.evaluation.protocols.cfp import read_cfp_ff, read_cfp_fp
 from xcos.evaluation.protocols.csv_files import ScoreTable, read_csv, read_scores
+from xcos.evaluation.protocols.gallery import read_gallery
 from xcos.evaluation.protocols.grouped import read_grouped, read_rfw
 from xcos.evaluation.protocols.ijb import read_ijbb, read_ijbc
 from xcos.evaluation.protocols.lfw import read_lfw, read_lfw_view1
@@ -40,9 +41,12 @@ __all__ = [
 
 
 class VerificationReader(Protocol):
-    """Reads pairs; ``as_published`` lets pairs stand that occur twice or have one photo on both sides."""
+    """Reads pairs; ``as_published`` lets pairs stand that occur twice or have one photo on both sides.
 
-    def __call__(self, path: Path, /, *, as_published: bool = False) -> VerificationProtocol:
+    Without ``with_photos`` no photo need be there, for scores that were computed elsewhere.
+    """
+
+    def __call__(self, path: Path, /, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
         """The protocol in ``path``."""
         ...
 
@@ -70,6 +74,7 @@ VERIFICATION: dict[str, VerificationReader] = {
 }
 READERS: dict[str, Callable[[Path], VerificationProtocol | IdentificationProtocol]] = {
     **VERIFICATION,
+    "gallery": read_gallery,
     "tinyface": read_tinyface,
 }
 """All readers by name."""
@@ -93,20 +98,21 @@ OWNERS: dict[str, Owner] = {
     "ytf": owners.YTF,
     "ytf-corrected": owners.YTF,
 }
-"""Where each set comes from; lists of one's own (``csv``, ``grouped``) are not here."""
+"""Where each set comes from; lists of one's own (``csv``, ``gallery``, ``grouped``) are not here."""
 
 
 def read_protocol(
-    name: str, path: str | Path, *, as_published: bool = False
+    name: str, path: str | Path, *, as_published: bool = False, with_photos: bool = True
 ) -> VerificationProtocol | IdentificationProtocol:
     """What the reader of that name makes of ``path``.
 
     ``as_published`` speaks of pairs only: it lets those stand that occur twice or compare a photo with itself, which
-    are refused otherwise. Raises :class:`~xcos.errors.InvalidProtocol` for what is wrong with the files and
+    are refused otherwise. ``with_photos=False`` does not ask whether the photos of pairs are there, for scores that
+    were computed elsewhere. Raises :class:`~xcos.errors.InvalidProtocol` for what is wrong with the files and
     :class:`~xcos.errors.InvalidArgument` for a name that no reader has.
     """
     if name not in READERS:
         raise InvalidArgument(f"no protocol is named {name!r}; there are {', '.join(sorted(READERS))}", name=name)
     if name in VERIFICATION:
-        return VERIFICATION[name](Path(path), as_published=as_published)
+        return VERIFICATION[name](Path(path), as_published=as_published, with_photos=with_photos)
     return READERS[name](Path(path))

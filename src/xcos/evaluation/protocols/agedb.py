@@ -29,7 +29,7 @@ class _Pair(NamedTuple):
     label: int
 
 
-def read_agedb_30(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_agedb_30(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """AgeDB-30: 6,000 pairs in 10 folds of 300 mated and 300 non-mated ones.
 
     ``path`` holds ``04_FINAL_protocol_30_years.mat`` (itself or in ``AgeDB_FINAL_protocol/``) and
@@ -40,7 +40,7 @@ def read_agedb_30(path: Path, *, as_published: bool = False) -> VerificationProt
     the number of the pair where a line would be.
     """
     if is_bin(path):
-        return read_bin(path, "agedb-30", as_published=as_published)
+        return read_bin(path, "agedb-30", as_published=as_published, with_photos=with_photos)
     file = photo_folder(path, "AgeDB_FINAL_protocol") / LIST
     content = read_bytes(file, owners.AGEDB)
     folder = photo_folder(path, "03_Protocol_Images")
@@ -55,7 +55,7 @@ def read_agedb_30(path: Path, *, as_published: bool = False) -> VerificationProt
         )
         pairs.add(place, probe, reference, mated=MATED[pair.label], fold=pair.fold)
     sha256 = hashlib.sha256(content).hexdigest()
-    return pairs.protocol("agedb-30", folder, owners.AGEDB, sha256, as_published=as_published)
+    return pairs.protocol("agedb-30", folder, owners.AGEDB, sha256, as_published=as_published, with_photos=with_photos)
 
 
 def _pairs(content: bytes, file: Path) -> Iterator[_Pair]:

@@ -26,13 +26,16 @@ def is_bin(path: Path) -> bool:
     return path.suffix == ".bin" and not is_folder(path)
 
 
-def read_bin(path: Path, name: str = "bin", *, as_published: bool = False) -> VerificationProtocol:
+def read_bin(
+    path: Path, name: str = "bin", *, as_published: bool = False, with_photos: bool = True
+) -> VerificationProtocol:
     """The pairs of a ``.bin`` in their order, in 10 contiguous folds that differ in size by one pair at most.
 
     Nothing in the file is executed (:mod:`xcos.pickled_pairs`). Photos are crops of 112 × 112 pixels, cut so that the
     landmarks lie on the template ``arcface_112``; those points come with each photo, so no detector looks for them.
-    A crop of another size is refused; one that is no picture is left to whoever reads it. Photos of the same bytes
-    are one photo. The file does not name people: those linked by mated pairs are one person. Raises
+    A crop of another size is refused, unless nobody will look at them (``with_photos=False``); one that is no picture
+    is left to whoever reads it. Photos of the same bytes are one photo. The file does not name people: those linked by
+    mated pairs are one person. Raises
     :class:`~xcos.errors.InvalidProtocol` with the byte or the number of the pair.
     """
     content = read_bytes(path, owners.BIN)
@@ -52,7 +55,8 @@ def read_bin(path: Path, name: str = "bin", *, as_published: bool = False) -> Ve
         for side, image in zip(("probe", "reference"), found.images[2 * pair : 2 * pair + 2], strict=True):
             if image not in sources:
                 sources[image] = f"{pair + 1:05d}/{side}"
-                _require_crop(image, place)
+                if with_photos:
+                    _require_crop(image, place)
             numbers.append(samples.number(sources[image], place))
         pairs.add(place, *numbers, mated=bool(mated))
     probe, reference, mated_pairs = pairs.columns(as_published=as_published)

@@ -26,7 +26,7 @@ FOLD_NAMES = tuple(f"{fold:02d}" for fold in range(1, FOLDS + 1))
 KINDS = {"same.txt": True, "diff.txt": False}
 
 
-def read_cfp_ff(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_cfp_ff(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """Frontal against frontal: 7,000 pairs in 10 folds of 350 mated and 350 non-mated ones.
 
     ``path`` is the folder with ``Protocol/`` and ``Data/``, or InsightFace's ``cfp_ff.bin``. After the owner's readme:
@@ -34,18 +34,18 @@ def read_cfp_ff(path: Path, *, as_published: bool = False) -> VerificationProtoc
     ``Protocol/Split/FF/01/same.txt`` and ``diff.txt`` to ``10/`` have a line ``n,m`` for a pair. People are known by
     their folders, and no person is in two folds. Raises :class:`~xcos.errors.InvalidProtocol`.
     """
-    return _read(path, "FF", as_published)
+    return _read(path, "FF", as_published, with_photos)
 
 
-def read_cfp_fp(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_cfp_fp(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """Frontal against profile, as :func:`read_cfp_ff`: ``Split/FP``; the reference is of ``Pair_list_P.txt``."""
-    return _read(path, "FP", as_published)
+    return _read(path, "FP", as_published, with_photos)
 
 
-def _read(path: Path, split: Literal["FF", "FP"], as_published: bool) -> VerificationProtocol:
+def _read(path: Path, split: Literal["FF", "FP"], as_published: bool, with_photos: bool) -> VerificationProtocol:
     name = f"cfp-{split.lower()}"
     if is_bin(path):
-        return read_bin(path, name, as_published=as_published)
+        return read_bin(path, name, as_published=as_published, with_photos=with_photos)
     protocol = path / "Protocol"
     lists = [read_list(protocol / f"Pair_list_{side}.txt", owners.CFP) for side in sorted(set(split))]
     photos = [_numbered(file) for file in lists]
@@ -60,7 +60,9 @@ def _read(path: Path, split: Literal["FF", "FP"], as_published: bool) -> Verific
             probe, reference = (_photo(samples, side, chosen, line.place) for side, chosen in sides)
             pairs.add(line.place, probe, reference, mated=KINDS[file.path.name], fold=fold)
         hashes.append((f"{file.path.parent.name}/{file.path.name}", file.sha256))
-    return pairs.protocol(name, path, owners.CFP, named_digest(hashes), as_published=as_published)
+    return pairs.protocol(
+        name, path, owners.CFP, named_digest(hashes), as_published=as_published, with_photos=with_photos
+    )
 
 
 def _numbered(file: ListFile) -> list[str]:

@@ -21,16 +21,16 @@ RFW_GROUPS = ("African", "Asian", "Caucasian", "Indian")
 COLUMN = "ethnicity"
 
 
-def read_rfw(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_rfw(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """RFW: 6,000 pairs of each of four groups, named in the column ``ethnicity``, within which all pairs are.
 
     Each group's pairs are 10 folds (:func:`~xcos.evaluation.protocols.pairing.folds_by_rank`). People are known by
     name. A set without one of the four groups is refused.
     """
-    return _read(path, "rfw", RFW_GROUPS, owners.RFW, as_published)
+    return _read(path, "rfw", RFW_GROUPS, owners.RFW, as_published, with_photos)
 
 
-def read_grouped(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_grouped(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """Any groups that have a list in ``txts/``, such as lists of one's own over the groups of BUPT-Balancedface.
 
     As :func:`read_rfw`, with the groups' names in the column ``ethnicity``.
@@ -39,7 +39,7 @@ def read_grouped(path: Path, *, as_published: bool = False) -> VerificationProto
     groups = tuple(each.parent.name for each in lists if each.name == f"{each.parent.name}_pairs.txt")
     if not groups:
         raise refused(Place(path, None), "has no list txts/GROUP/GROUP_pairs.txt")
-    return _read(path, "grouped", groups, None, as_published)
+    return _read(path, "grouped", groups, None, as_published, with_photos)
 
 
 def _home(path: Path) -> Path:
@@ -47,7 +47,7 @@ def _home(path: Path) -> Path:
 
 
 def _read(
-    path: Path, name: str, groups: tuple[str, ...], owner: Owner | None, as_published: bool
+    path: Path, name: str, groups: tuple[str, ...], owner: Owner | None, as_published: bool, with_photos: bool
 ) -> VerificationProtocol:
     home = _home(path)
     files = [read_list(home / "txts" / group / f"{group}_pairs.txt", owner) for group in groups]
@@ -59,7 +59,9 @@ def _read(
             _add(pairs, line.place, named_pair(line), group)
         folds.append(folds_by_rank(pairs.mated[before:], file.path))
     fold = np.concatenate(folds)
-    return pairs.protocol(name, home / "data", owner, digest(files), as_published=as_published, fold=fold)
+    return pairs.protocol(
+        name, home / "data", owner, digest(files), as_published=as_published, with_photos=with_photos, fold=fold
+    )
 
 
 def _add(pairs: PairList, place: Place, pair: NamedPair, group: str) -> None:

@@ -50,12 +50,12 @@ DIGITS = 7
 _PAIR = re.compile(rb"[0-9]{1,%d}[ \t][0-9]{1,%d}[ \t][01]" % (DIGITS, DIGITS))
 
 
-def read_ijbb(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_ijbb(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """IJB-B: 8,010,270 pairs of 12,115 templates; as :func:`read_ijbc`, with ``ijbb`` in the names."""
-    return _read(path, "ijbb", as_published)
+    return _read(path, "ijbb", as_published, with_photos)
 
 
-def read_ijbc(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_ijbc(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """IJB-C: 15,658,489 pairs of 23,124 templates, no folds.
 
     ``path`` holds ``loose_crop/`` and ``meta/`` with ``ijbc_face_tid_mid.txt`` (photo, template, medium),
@@ -67,10 +67,10 @@ def read_ijbc(path: Path, *, as_published: bool = False) -> VerificationProtocol
 
     The list of pairs is read in blocks, 15.7 million lines in seconds (``benchmarks/protocol_speed.py``).
     """
-    return _read(path, "ijbc", as_published)
+    return _read(path, "ijbc", as_published, with_photos)
 
 
-def _read(path: Path, name: Literal["ijbb", "ijbc"], as_published: bool) -> VerificationProtocol:
+def _read(path: Path, name: Literal["ijbb", "ijbc"], as_published: bool, with_photos: bool) -> VerificationProtocol:
     meta = path / "meta"
     faces = _read_faces(
         read_list(meta / f"{name}_face_tid_mid.txt", owners.IJB),
@@ -83,7 +83,8 @@ def _read(path: Path, name: Literal["ijbb", "ijbc"], as_published: bool) -> Veri
         pairs.probe, pairs.reference, pairs.mated, lambda at: Place(list_path, at + 1), as_published=as_published
     )
     crops = path / "loose_crop"
-    _require_crops(faces, crops)
+    if with_photos:
+        _require_crops(faces, crops)
     photos = tuple(
         PhotoSource(photo, crops / photo, points, weight)
         for photo, points, weight in zip(faces.names, faces.points, faces.scores.tolist(), strict=True)
@@ -184,7 +185,7 @@ def _sources(faces: _Faces) -> tuple[Numbers, tuple[SampleSource, ...]]:
     ):
         media.setdefault(template, {}).setdefault(medium, []).append(photo)
     templates = sorted(media)
-    sources = tuple(SampleSource(tuple(map(tuple, media[template].values()))) for template in templates)
+    sources = tuple(SampleSource(tuple(map(tuple, media[each].values())), str(each)) for each in templates)
     return np.array(templates, np.int64), sources
 
 

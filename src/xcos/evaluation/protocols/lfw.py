@@ -47,7 +47,7 @@ class Block(NamedTuple):
     size: int
 
 
-def read_lfw(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_lfw(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """View 2: 6,000 pairs in 10 folds of 300 mated and 300 non-mated ones.
 
     ``path`` holds ``pairs.txt`` and the people's folders, themselves or in ``images/``; or it is InsightFace's
@@ -55,19 +55,21 @@ def read_lfw(path: Path, *, as_published: bool = False) -> VerificationProtocol:
     :class:`~xcos.errors.InvalidProtocol`.
     """
     if is_bin(path):
-        return read_bin(path, "lfw", as_published=as_published)
-    return _read(path, "pairs.txt", "lfw", as_published)
+        return read_bin(path, "lfw", as_published=as_published, with_photos=with_photos)
+    return _read(path, "pairs.txt", "lfw", as_published, with_photos)
 
 
-def read_lfw_view1(path: Path, *, part: str = "test", as_published: bool = False) -> VerificationProtocol:
+def read_lfw_view1(
+    path: Path, *, part: str = "test", as_published: bool = False, with_photos: bool = True
+) -> VerificationProtocol:
     """View 1, for choosing models: ``test`` with 500 pairs of each kind, or ``train`` with 1,100; no folds.
 
     ``path`` as for :func:`read_lfw`; the list is ``pairsDevTest.txt`` or ``pairsDevTrain.txt``.
     """
-    return _read(path, VIEW_1[part], "lfw-view1" if part == "test" else f"lfw-view1-{part}", as_published)
+    return _read(path, VIEW_1[part], "lfw-view1" if part == "test" else f"lfw-view1-{part}", as_published, with_photos)
 
 
-def _read(path: Path, list_name: str, name: str, as_published: bool) -> VerificationProtocol:
+def _read(path: Path, list_name: str, name: str, as_published: bool, with_photos: bool) -> VerificationProtocol:
     file = read_list(path / list_name, owners.LFW)
     block = header(file)
     if block is None:
@@ -75,7 +77,7 @@ def _read(path: Path, list_name: str, name: str, as_published: bool) -> Verifica
     pairs = PairList(NamedSamples())
     add_blocks(pairs, file.lines[1:], block, jpeg)
     folder = photo_folder(path, "images")
-    return pairs.protocol(name, folder, owners.LFW, file.sha256, as_published=as_published)
+    return pairs.protocol(name, folder, owners.LFW, file.sha256, as_published=as_published, with_photos=with_photos)
 
 
 def header(file: ListFile) -> Block | None:

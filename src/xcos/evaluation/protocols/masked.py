@@ -13,12 +13,12 @@ from xcos.evaluation.protocols.pairing import NamedSamples, PairList
 ENDINGS = (".jpg", ".jpeg", ".png")
 
 
-def read_masked(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_masked(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """Pairs of ``pairs.txt`` in LFW's form; photos ``name/name_0001`` that end in .jpg, .jpeg or .png.
 
     With LFW's header its folds; without one, as in MFR2, none. The people's folders lie beside the list or in
     ``images/``; people are known by name. Which photos show a mask neither the list nor this reader says. A photo that
-    is there with two endings is refused.
+    is there with two endings is refused; without ``with_photos`` one that is absent ends in .jpg.
     """
     file = read_list(path / "pairs.txt", owners.MFR2)
     folder = photo_folder(path, "images")
@@ -37,4 +37,6 @@ def read_masked(path: Path, *, as_published: bool = False) -> VerificationProtoc
     else:
         for line in file.lines:
             add_pair(pairs, line.place, named_pair(line), photo_name)
-    return pairs.protocol("masked", folder, owners.MFR2, file.sha256, as_published=as_published)
+    return pairs.protocol(
+        "masked", folder, owners.MFR2, file.sha256, as_published=as_published, with_photos=with_photos
+    )

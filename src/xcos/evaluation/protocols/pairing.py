@@ -140,11 +140,16 @@ class PairList:
         sha256: str,
         *,
         as_published: bool,
+        with_photos: bool,
         fold: Numbers | None = None,
     ) -> VerificationProtocol:
-        """The protocol of samples that are one photo each, whose names are paths in ``folder``."""
+        """The protocol of samples that are one photo each, whose names are paths in ``folder``.
+
+        ``with_photos`` refuses where one of them is not there.
+        """
         probe, reference, mated = self.columns(as_published=as_published)
-        require_photos(self.samples.names, self.samples.places, folder, owner)
+        if with_photos:
+            require_photos(self.samples.names, self.samples.places, folder, owner)
         photos = tuple(PhotoSource(each, folder / each) for each in self.samples.names)
         subjects, known = self.subjects(probe, reference, mated)
         return VerificationProtocol(

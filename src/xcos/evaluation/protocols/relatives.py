@@ -28,7 +28,7 @@ PHOTOS = ("aligned images", "images", "images&landmarks/images", "images&landmar
 """Folders of CALFW's and CPLFW's photos, the owner's aligned ones first."""
 
 
-def read_calfw(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_calfw(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """Cross-Age LFW: 6,000 pairs in 10 folds of 300 mated and 300 non-mated ones.
 
     ``path`` holds ``pairs_CALFW.txt`` and the photos (``Name_0001.jpg``) in ``aligned images/``, ``images/`` or beside
@@ -38,21 +38,21 @@ def read_calfw(path: Path, *, as_published: bool = False) -> VerificationProtoco
     :class:`~xcos.errors.InvalidProtocol`.
     """
     if is_bin(path):
-        return read_bin(path, "calfw", as_published=as_published)
-    return _labelled(path, "pairs_CALFW.txt", "calfw", owners.CALFW, as_published)
+        return read_bin(path, "calfw", as_published=as_published, with_photos=with_photos)
+    return _labelled(path, "pairs_CALFW.txt", "calfw", owners.CALFW, as_published, with_photos)
 
 
-def read_cplfw(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_cplfw(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """Cross-Pose LFW, as :func:`read_calfw`: ``pairs_CPLFW.txt``, ``Name_1.jpg``, ``cplfw.bin``.
 
     Its label of mated pairs may be 1 throughout; then their fold too is by rank.
     """
     if is_bin(path):
-        return read_bin(path, "cplfw", as_published=as_published)
-    return _labelled(path, "pairs_CPLFW.txt", "cplfw", owners.CPLFW, as_published)
+        return read_bin(path, "cplfw", as_published=as_published, with_photos=with_photos)
+    return _labelled(path, "pairs_CPLFW.txt", "cplfw", owners.CPLFW, as_published, with_photos)
 
 
-def read_sllfw(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_sllfw(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """Similar-looking LFW: LFW's mated pairs of View 2, and 3,000 pairs of people who look alike; 10 folds.
 
     ``path`` holds ``pair_SLLFW.txt`` (two lines ``Name/Name_0001.jpg`` for a pair, in each fold first the mated, then
@@ -75,10 +75,14 @@ def read_sllfw(path: Path, *, as_published: bool = False) -> VerificationProtoco
         )
         pairs.add(second.place, *numbers, mated=within < size, fold=fold)
     folder = photo_folder(path, "images")
-    return pairs.protocol("sllfw", folder, owners.SLLFW, file.sha256, as_published=as_published)
+    return pairs.protocol(
+        "sllfw", folder, owners.SLLFW, file.sha256, as_published=as_published, with_photos=with_photos
+    )
 
 
-def _labelled(path: Path, list_name: str, name: str, owner: Owner, as_published: bool) -> VerificationProtocol:
+def _labelled(
+    path: Path, list_name: str, name: str, owner: Owner, as_published: bool, with_photos: bool
+) -> VerificationProtocol:
     file = read_list(path / list_name, owner)
     pairs = PairList(NamedSamples())
     labels = []
@@ -94,7 +98,9 @@ def _labelled(path: Path, list_name: str, name: str, owner: Owner, as_published:
         labels.append(label)
     fold = _folds(np.array(labels), file)
     folder = photo_folder(path, *PHOTOS)
-    return pairs.protocol(name, folder, owner, file.sha256, as_published=as_published, fold=fold)
+    return pairs.protocol(
+        name, folder, owner, file.sha256, as_published=as_published, with_photos=with_photos, fold=fold
+    )
 
 
 def _by_two(file: ListFile) -> Iterator[tuple[Line, Line]]:

@@ -28,7 +28,7 @@ VIDEOS = ("aligned_images_DB", "frame_images_DB")
 LABELS = {"0": False, "1": True}
 
 
-def read_ytf(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_ytf(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """5,000 pairs of videos in 10 folds (``splits.txt``).
 
     ``path`` holds the list and the videos' folders ``Name/0/`` in ``aligned_images_DB/`` or ``frame_images_DB/``.
@@ -38,15 +38,15 @@ def read_ytf(path: Path, *, as_published: bool = False) -> VerificationProtocol:
     others). People are the names in the list; where labels contradict them, as corrections do, the set does not say
     for certain who is who (``subjects_known`` is False). Raises :class:`~xcos.errors.InvalidProtocol`.
     """
-    return _read(path, "splits.txt", "ytf", as_published)
+    return _read(path, "splits.txt", "ytf", as_published, with_photos)
 
 
-def read_ytf_corrected(path: Path, *, as_published: bool = False) -> VerificationProtocol:
+def read_ytf_corrected(path: Path, *, as_published: bool = False, with_photos: bool = True) -> VerificationProtocol:
     """The same pairs with the errors in labels that the owner published (``splits_corrected.txt``)."""
-    return _read(path, "splits_corrected.txt", "ytf-corrected", as_published)
+    return _read(path, "splits_corrected.txt", "ytf-corrected", as_published, with_photos)
 
 
-def _read(path: Path, list_name: str, name: str, as_published: bool) -> VerificationProtocol:
+def _read(path: Path, list_name: str, name: str, as_published: bool, with_photos: bool) -> VerificationProtocol:
     file = read_list(path / list_name, owners.YTF)
     below = file.lines if file.lines[0].text.split(",")[0].strip().isdigit() else file.lines[1:]
     videos = NamedSamples()
@@ -58,7 +58,9 @@ def _read(path: Path, list_name: str, name: str, as_published: bool) -> Verifica
     fold = _folds(pairs, file)
     probe, reference, mated = pairs.columns(as_published=as_published)
     subjects = videos.subject_numbers()
-    photos, sources = _videos(photo_folder(path, *VIDEOS), videos.names, videos.places)
+    folder = photo_folder(path, *VIDEOS)
+    frames = _frames_of(folder, videos.names, videos.places) if with_photos else [[""]] * len(videos)
+    photos, sources = _videos(folder, videos.names, frames)
     return VerificationProtocol(
         name=name,
         samples=Samples(photos, sources, subjects, bool(((subjects[probe] == subjects[reference]) == mated).all())),
@@ -99,10 +101,7 @@ def _folds(pairs: PairList, file: ListFile) -> Numbers:
     return pairs.fold
 
 
-def _videos(
-    folder: Path, names: Sequence[str], places: Sequence[Place]
-) -> tuple[tuple[PhotoSource, ...], tuple[SampleSource, ...]]:
-    """Frames of all videos, and each video as one medium of its own."""
+def _frames_of(folder: Path, names: Sequence[str], places: Sequence[Place]) -> list[list[str]]:
     frames = [_frames(folder / name) for name in names]
     missing = [at for at, found in enumerate(frames) if not found]
     if missing:
@@ -112,6 +111,13 @@ def _videos(
             f"{owners.YTF.told}",
             missing=len(missing),
         )
+    return frames
+
+
+def _videos(
+    folder: Path, names: Sequence[str], frames: Sequence[list[str]]
+) -> tuple[tuple[PhotoSource, ...], tuple[SampleSource, ...]]:
+    """Frames of all videos, and each video as one medium of its own."""
     photos = [
         PhotoSource(f"{name}/{frame}", folder / name / frame)
         for name, found in zip(names, frames, strict=True)
@@ -119,7 +125,7 @@ def _videos(
     ]
     ends = np.cumsum([len(found) for found in frames])
     media = [tuple(range(end - len(found), end)) for end, found in zip(ends.tolist(), frames, strict=True)]
-    return tuple(photos), tuple(SampleSource((medium,)) for medium in media)
+    return tuple(photos), tuple(SampleSource((medium,), name) for medium, name in zip(media, names, strict=True))
 
 
 def _frames(video: Path) -> list[str]:

@@ -32,6 +32,7 @@ class CellOcclusion:
     title: ClassVar[str] = "cell occlusion"
     needs: ClassVar[tuple[Need, ...]] = ()
     most_pairs: ClassVar[int] = 0
+    explains_again: ClassVar[bool] = False
     figures: ClassVar[tuple[Figure, ...]] = (
         Figure("rank correlation", "higher", headline=True),
         Figure("on the probe", "higher"),

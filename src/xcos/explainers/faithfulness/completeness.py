@@ -23,6 +23,7 @@ class Completeness:
     title: ClassVar[str] = "completeness"
     needs: ClassVar[tuple[Need, ...]] = ()
     most_pairs: ClassVar[int] = 0
+    explains_again: ClassVar[bool] = False
     figures: ClassVar[tuple[Figure, ...]] = (Figure("distance from the score", "lower"),)
 
     def play(self, case: Case, explain: Explain, _threshold: float) -> Play:

@@ -40,6 +40,7 @@ class Deletion:
     title: ClassVar[str] = "deletion"
     needs: ClassVar[tuple[Need, ...]] = ()
     most_pairs: ClassVar[int] = 0
+    explains_again: ClassVar[bool] = False
     figures: ClassVar[tuple[Figure, ...]] = (
         Figure("accuracy area", "lower", headline=True),
         Figure("accuracy area, mated", "lower"),

@@ -28,6 +28,7 @@ class DissimilarDeletion:
     title: ClassVar[str] = "dissimilar deletion"
     needs: ClassVar[tuple[Need, ...]] = ()
     most_pairs: ClassVar[int] = 0
+    explains_again: ClassVar[bool] = False
     figures: ClassVar[tuple[Figure, ...]] = (
         Figure("score rise", "higher", headline=True),
         Figure("false match area", "higher"),

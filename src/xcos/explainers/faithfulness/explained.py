@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, fields, is_dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from xcos.explainers.explanation import Explainer, Explanation
 from xcos.explainers.faithfulness.kept import Kept, KeptExplanation, in_single_precision, key_of
 from xcos.explainers.faithfulness.measure import digest, face_digest
 from xcos.types import AlignedFace
+
+RECENT = 32
+"""Explanations that stay in memory: all measures of a pair ask for the same one."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,7 @@ class OnceExplained:
     matcher: str
     """Name of the matcher that is explained."""
     kept: Kept
+    _recent: OrderedDict[str, KeptExplanation] = field(default_factory=OrderedDict, repr=False)
 
     def __call__(self, probe: AlignedFace, reference: AlignedFace) -> Explanation:
         """The pair's explanation, in single precision."""
@@ -30,6 +36,13 @@ class OnceExplained:
     def timed(self, probe: AlignedFace, reference: AlignedFace) -> KeptExplanation:
         """The same with the seconds it took when it was made."""
         key = key_of(self.identity, face_digest(probe), face_digest(reference))
+        found = self._recent.get(key) or self._kept_or_made(key, probe, reference)
+        self._recent[key] = found
+        if len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+        return found
+
+    def _kept_or_made(self, key: str, probe: AlignedFace, reference: AlignedFace) -> KeptExplanation:
         kind = f"maps-{self.explainer.name}"
         found = self.kept.explanation(kind, key)
         if found is not None:
@@ -42,7 +55,7 @@ class OnceExplained:
         self.kept.keep_explanation(kind, key, fresh)
         return fresh
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """All but the pair that an explanation depends on: matcher, method and options."""
         return "\n".join((self.matcher, self.explainer.name, fingerprint(self.explainer)))

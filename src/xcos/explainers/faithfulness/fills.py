@@ -8,11 +8,13 @@ import numpy as np
 
 from xcos.errors import InvalidArgument
 from xcos.explainers.faithfulness.ranks import Mask
+from xcos.explainers.hiding import Cover, filled
 from xcos.types import Crops, Pixels, Reals
 
 Fill = Literal["black", "mean", "blur", "diffusion"]
+FILLS: tuple[str, ...] = get_args(Fill)
 BLUR = 0.1
-"""Standard deviation of the blur in widths of the crop: no part of a face keeps its shape, only its tone."""
+"""Standard deviation of the blur in sides of the crop: no part of a face keeps its shape, only its tone."""
 SMOOTHINGS = 8
 """Averagings with the four neighbours at each level of the diffusion."""
 
@@ -26,36 +28,20 @@ def hide(crop: Pixels, hidden: Mask, fill: Fill) -> Crops:
     """
     if hidden.ndim != 3 or hidden.shape[1:] != crop.shape[:2]:
         raise InvalidArgument(f"masks must be (k, {crop.shape[0]}, {crop.shape[1]}), got {hidden.shape}")
+    if fill not in FILLS:
+        raise InvalidArgument(f"fill must be one of {', '.join(FILLS)}, got {fill!r}")
     if fill == "diffusion":
         return np.array([_diffused(crop, mask) for mask in hidden])
-    return _filled(crop, hidden, _filling(crop, fill))
-
-
-def _filled(crop: Pixels, hidden: Mask, filling: Pixels) -> Crops:
-    filled: Crops = np.where(hidden[..., None], filling, crop)
-    return filled
-
-
-def _filling(crop: Pixels, fill: Fill) -> Pixels:
-    if fill == "black":
-        return np.zeros((1, 1, 3), np.uint8)
-    if fill == "mean":
-        mean: Pixels = np.rint(crop.mean(axis=(0, 1), keepdims=True)).astype(np.uint8)
-        return mean
-    if fill == "blur":
-        from PIL import Image, ImageFilter
-
-        picture = Image.fromarray(np.ascontiguousarray(crop))
-        return np.asarray(picture.filter(ImageFilter.GaussianBlur(BLUR * crop.shape[1])))
-    raise InvalidArgument(f"fill must be one of {', '.join(get_args(Fill))}, got {fill!r}")
+    return Cover(crop, filled(crop, fill, blur=BLUR))(~hidden)
 
 
 def _diffused(crop: Pixels, hidden: Mask) -> Pixels:
     if hidden.all():
-        return np.broadcast_to(_filling(crop, "mean"), crop.shape)
+        return filled(crop, "mean")
     known = ~hidden
     flowed = _flowed(np.where(known[..., None], crop, 0).astype(np.float64), known.astype(np.float64))
-    return _filled(crop, hidden, np.clip(np.rint(flowed), 0, 255).astype(np.uint8))
+    inside = np.clip(np.rint(flowed), 0, 255).astype(np.uint8)
+    return np.where(hidden[..., None], inside, crop)
 
 
 def _flowed(sums: Reals, weights: Reals) -> Reals:

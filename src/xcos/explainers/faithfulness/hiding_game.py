@@ -39,6 +39,7 @@ class HidingGame:
     title: ClassVar[str] = "hiding game"
     needs: ClassVar[tuple[Need, ...]] = ()
     most_pairs: ClassVar[int] = 0
+    explains_again: ClassVar[bool] = False
     figures: ClassVar[tuple[Figure, ...]] = (
         Figure("gap", "higher", headline=True),
         Figure("top hidden", "lower"),
@@ -77,6 +78,7 @@ class CompositeGame:
 
     title: ClassVar[str] = "composite game"
     needs: ClassVar[tuple[Need, ...]] = ("stranger",)
+    explains_again: ClassVar[bool] = True
     figures: ClassVar[tuple[Figure, ...]] = (Figure("share in the mated half", "higher", headline=True),)
 
     def play(self, case: Case, explain: Explain, _threshold: float) -> Play:

@@ -34,6 +34,7 @@ class Infidelity:
     title: ClassVar[str] = "infidelity"
     needs: ClassVar[tuple[Need, ...]] = ()
     most_pairs: ClassVar[int] = 0
+    explains_again: ClassVar[bool] = False
     figures: ClassVar[tuple[Figure, ...]] = (Figure("infidelity", "lower", headline=True),)
 
     def __post_init__(self) -> None:

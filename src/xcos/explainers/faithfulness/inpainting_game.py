@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 
 from xcos.errors import InvalidArgument
-from xcos.explainers.faithfulness.intervals import Estimate, drawn_people, estimate
+from xcos.evaluation.uncertainty import Estimate, drawn_estimate
 from xcos.explainers.faithfulness.measure import Explain, Play, Query, Record
 from xcos.explainers.faithfulness.ranks import Mask
-from xcos.explainers.faithfulness.triplets import Triplet, difference
+from xcos.explainers.faithfulness.triplets import Triplet, difference, people_of
 from xcos.types import AlignedFace, Crops, Maps, Reals
 
 Evidence = Literal["mate", "twin", "contrast"]
@@ -154,10 +154,9 @@ def game_figures(played: Sequence[Played], *, draws: int = 1000, seed: int = 0) 
     """
     if not played:
         raise InvalidArgument("no triplet was played; check the rules for those that may be")
-    people = [each.triplet.person for each in played]
-    weights = drawn_people(people, people, draws=draws, seed=seed)
-    levels = [estimate(partial(_rate, played, level), weights, len(played)) for level in FALSE_ALARMS]
-    area = estimate(partial(_area, played), weights, len(played))
+    people = people_of([each.triplet for each in played])
+    levels = [drawn_estimate(partial(_rate, played, level), people, draws=draws, seed=seed) for level in FALSE_ALARMS]
+    area = drawn_estimate(partial(_area, played), people, draws=draws, seed=seed)
     parts = {}
     for part in sorted({each.triplet.merged_part for each in played}):
         own = [each for each in played if each.triplet.merged_part == part]

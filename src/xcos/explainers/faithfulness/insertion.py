@@ -27,6 +27,7 @@ class Insertion:
     title: ClassVar[str] = "insertion"
     needs: ClassVar[tuple[Need, ...]] = ()
     most_pairs: ClassVar[int] = 0
+    explains_again: ClassVar[bool] = False
     figures: ClassVar[tuple[Figure, ...]] = (
         Figure("accuracy area", "higher", headline=True),
         Figure("accuracy area, mated", "higher"),

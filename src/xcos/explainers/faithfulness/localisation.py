@@ -60,6 +60,7 @@ class OccluderLocalisation:
 
     title: ClassVar[str] = "occluder localisation"
     needs: ClassVar[tuple[Need, ...]] = ()
+    explains_again: ClassVar[bool] = True
     figures: ClassVar[tuple[Figure, ...]] = (
         Figure("AUC", "higher", headline=True),
         Figure("pointing hit", "higher"),

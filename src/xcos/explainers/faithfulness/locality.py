@@ -33,6 +33,11 @@ class Locality:
     shares: Maps
     """``(rows, cols)``: the share of each cell."""
     pairs: int
+    samples: int
+    """Noises for each pair."""
+    level: int
+    """Grey levels of the small noise."""
+    seed: int
 
     def __post_init__(self) -> None:
         freeze(self, leaks=self.leaks, shares=self.shares)
@@ -66,7 +71,8 @@ def measure_locality(
             shape = (rows * cols, *probe.shape)
             heavy.append(change(pair, random.integers(0, 256, shape)))
             small.append(change(pair, probe + level * random.choice((-1, 1), shape)))
-    return _summary(np.mean(np.abs(heavy), axis=0), np.mean(np.square(small), axis=0), len(pairs))
+    leak, inside, leaks, shares = _summary(np.mean(np.abs(heavy), axis=0), np.mean(np.square(small), axis=0))
+    return Locality(leak, inside, leaks, shares, len(pairs), samples, level, seed)
 
 
 @dataclass(frozen=True)
@@ -90,8 +96,11 @@ class _Change:
         return moved
 
 
-def _summary(change: Maps, energy: Maps, pairs: int) -> Locality:
-    """From ``(cells, rows, cols)`` mean change and mean energy at each cell, by the square that was changed."""
+def _summary(change: Maps, energy: Maps) -> tuple[float, float, Maps, Maps]:
+    """Leak and energy inside, of all cells and of each.
+
+    From ``(cells, rows, cols)`` mean change and mean energy at each cell, by the square that was changed.
+    """
     cells, rows, cols = change.shape
     change, energy = change.reshape(cells, cells), energy.reshape(cells, cells)
     at_home = np.diag(change)
@@ -99,10 +108,5 @@ def _summary(change: Maps, energy: Maps, pairs: int) -> Locality:
     received = energy.sum(axis=0)
     shares = np.divide(np.diag(energy), received, out=np.zeros(cells), where=received > 0)
     leaks = np.divide(outside, at_home, out=np.zeros(cells), where=at_home > 0)
-    return Locality(
-        leak=float(outside.mean() / at_home.mean()) if at_home.any() else float("nan"),
-        inside=float(shares.mean()),
-        leaks=leaks.reshape(rows, cols),
-        shares=shares.reshape(rows, cols),
-        pairs=pairs,
-    )
+    leak = float(outside.mean() / at_home.mean()) if at_home.any() else float("nan")
+    return leak, float(shares.mean()), leaks.reshape(rows, cols), shares.reshape(rows, cols)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
+from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -46,10 +47,20 @@ class Case:
     pair: FacePair
     stranger: AlignedFace
 
-    @property
+    @cached_property
     def seed(self) -> int:
         """A number of the pair's own pixels, so that chance does not depend on the list it stands in."""
         return int(digest(self.pair.probe.crop, self.pair.reference.crop)[:12], 16)
+
+    @cached_property
+    def identity(self) -> str:
+        """All of the pair that a record may depend on."""
+        return "\n".join((face_digest(self.pair.probe), face_digest(self.pair.reference), str(self.pair.mated)))
+
+    @cached_property
+    def stranger_identity(self) -> str:
+        """The same of the third person's photo."""
+        return digest(self.stranger.crop)
 
 
 def with_strangers(pairs: Sequence[FacePair], *, seed: int = 0) -> list[Case]:
@@ -119,6 +130,11 @@ class Measure(Protocol):
     @property
     def most_pairs(self) -> int:
         """At most so many pairs are played, as many of each kind and evenly spread over the list; 0: all."""
+        ...
+
+    @property
+    def explains_again(self) -> bool:
+        """Whether it asks for explanations of more than the pair itself."""
         ...
 
     @property

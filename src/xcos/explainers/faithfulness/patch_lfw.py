@@ -39,6 +39,7 @@ class PatchLfw:
 
     title: ClassVar[str] = "patch-lfw"
     needs: ClassVar[tuple[Need, ...]] = ("stranger", "threshold")
+    explains_again: ClassVar[bool] = True
     figures: ClassVar[tuple[Figure, ...]] = (
         Figure("error area", "lower", headline=True),
         Figure("FNMR area", "lower"),

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from xcos.errors import InvalidArgument
-from xcos.explainers.explanation import Explainer
 from xcos.explainers.faithfulness.map_likeness import Likeness, likeness
-from xcos.explainers.faithfulness.measure import FacePair
+from xcos.explainers.faithfulness.measure import Explain, FacePair
 from xcos.explainers.matcher import Matcher
 from xcos.onnx_runtime import parse_model
 from xcos.types import Maps
@@ -20,6 +19,8 @@ Alter = Callable[[bytes], bytes]
 """Takes a network as ONNX and gives another."""
 Rebuild = Callable[[Alter], Matcher]
 """The matcher with its network altered, such as ``lambda alter: GridMatcher(DlibResNet(alter=alter), Uniform())``."""
+COUNTS = (1, 2, 4, 8, 16, 0)
+"""Layers from the top that are shuffled step by step; 0: all."""
 SMALLEST = 16
 """Arrays of fewer numbers (a mean colour, a scale) are no learned weights."""
 
@@ -36,11 +37,11 @@ class RandomisedStep:
 
 def cascade(
     rebuild: Rebuild,
-    explainer_of: Callable[[Matcher], Explainer],
+    explain_of: Callable[[Matcher], Explain],
     pairs: Sequence[FacePair],
     *,
     output: str = "grid",
-    counts: Sequence[int] = (1, 2, 4, 8, 16, 0),
+    counts: Sequence[int] = COUNTS,
     separately: bool = False,
     seed: int = 0,
 ) -> list[RandomisedStep]:
@@ -51,18 +52,18 @@ def cascade(
     """
     if not pairs:
         raise InvalidArgument("the likeness of maps needs at least one pair")
-    before = _maps(explainer_of(rebuild(lambda content: content)), pairs)
+    before = _maps(explain_of(rebuild(lambda content: content)), pairs)
     steps = []
     for layers, matcher in randomised_matchers(rebuild, output, counts, separately=separately, seed=seed):
-        after = _maps(explainer_of(matcher), pairs)
+        after = _maps(explain_of(matcher), pairs)
         found = [likeness(*maps) for maps in zip(before, after, strict=True)]
         mean = Likeness(*np.mean([(f.signed, f.absolute, f.ssim, f.hog) for f in found], axis=0).tolist())
         steps.append(RandomisedStep(layers, mean))
     return steps
 
 
-def _maps(explainer: Explainer, pairs: Sequence[FacePair]) -> list[Maps]:
-    return [explainer.explain(pair.probe, pair.reference).probe for pair in pairs]
+def _maps(explain: Explain, pairs: Sequence[FacePair]) -> list[Maps]:
+    return [explain(pair.probe, pair.reference).probe for pair in pairs]
 
 
 def randomised_matchers(

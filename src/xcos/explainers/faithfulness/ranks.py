@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from xcos.types import Maps, Reals
 
 Mask = NDArray[np.bool_]
 """``(H, W)``, or ``(k, H, W)`` for several."""
+N = TypeVar("N", bound=np.generic)
 Ties = Literal["keep", "shuffle"]
 """What becomes of pixels of one value that a percentile or a count would part: ``keep`` them on one side, as the
 published code does, or put them in a random (seeded) order, so that every map chooses exactly as many pixels."""
@@ -45,10 +46,20 @@ def agreement(one: Maps, other: Maps) -> float:
 def untied(values: Maps, seed: int) -> Maps:
     """The order of the values as whole numbers from 0, ties in random order."""
     flat = values.ravel()
-    order = np.lexsort((np.random.default_rng(seed).permutation(flat.size), flat))
-    ranks = np.empty(flat.size, np.float64)
-    ranks[order] = np.arange(flat.size)
-    return ranks.reshape(values.shape)
+    order = np.argsort(flat)
+    levels = np.concatenate([[0], np.cumsum(np.diff(flat[order]) > 0)])
+    if levels[-1] < flat.size - 1:
+        level = _placed(levels.astype(np.uint16 if flat.size < 1 << 16 else np.int64), order)  # short ones sort faster
+        by_chance = _placed(np.arange(flat.size), np.random.default_rng(seed).permutation(flat.size))
+        order = by_chance[np.argsort(level[by_chance], kind="stable")]
+    return _placed(np.arange(flat.size, dtype=np.float64), order).reshape(values.shape)
+
+
+def _placed(values: NDArray[N], places: NDArray[np.intp]) -> NDArray[N]:
+    """Each value at its place."""
+    result = np.empty_like(values)
+    result[places] = values
+    return result
 
 
 def above_percentiles(values: Maps, shares: Reals, ties: Ties, seed: int) -> Mask:

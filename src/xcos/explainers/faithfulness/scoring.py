@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +14,14 @@ import numpy as np
 from xcos.explainers.faithfulness.kept import Kept, key_of
 from xcos.explainers.faithfulness.measure import Play, Query, Record, digest
 from xcos.explainers.matcher import Matcher
-from xcos.types import Crops, Reals, Template, Templates, stack
+from xcos.types import Crops, Pixels, Reals, Template, Templates, stack
 
 Name = TypeVar("Name")
 Result = TypeVar("Result")
-BATCH = 1024
-"""Crops that are gathered before the network runs: about 70 MB of them at 150 × 150."""
+TOGETHER = 16
+"""Plays whose crops are in memory at once."""
+TIMED = 16
+"""Crops for each thread, when the time of a pass is taken."""
 SHARED = "shared"
 """Kind of what is kept for all methods."""
 REMEMBERED = 2048
@@ -79,6 +82,14 @@ class Scorer:
             self._templates.popitem(last=False)
         return known
 
+    def seconds_a_pass(self, crop: Pixels) -> float:
+        """How long one crop of many takes at the moment."""
+        crops = np.repeat(crop[None], TIMED * self.streams, axis=0)
+        self._encode(crops[: self.streams])
+        start = time.perf_counter()
+        self._encode(crops)
+        return (time.perf_counter() - start) / len(crops)
+
     def _encode(self, crops: Crops) -> list[Template]:
         if self.streams == 1:
             return _copies(self.matcher.encode(crops))
@@ -88,23 +99,21 @@ class Scorer:
 
 
 def play_together(
-    plays: Sequence[tuple[Name, Play]], scorer: Scorer, *, batch: int = BATCH
+    groups: Sequence[Sequence[tuple[Name, Play]]], scorer: Scorer, *, threads: int = 1
 ) -> Iterator[tuple[Name, Record]]:
-    """Each play's record as soon as it is done, in an order of its own; the queries of many plays are scored as one."""
-    waiting: list[tuple[Name, Play, Query]] = []
-    todo = iter(plays)
-    ended = False
-    while not ended or waiting:
-        while not ended and sum(_size(query) for _, _, query in waiting) < batch:
-            following = next(todo, None)
-            if following is None:
-                ended = True
-                break
-            yield from _advanced(*following, None, waiting)
-        asked, waiting = waiting, []
-        scores = scorer.scores([query for _, _, query in asked])
-        for (name, play, _), answer in zip(asked, scores, strict=True):
-            yield from _advanced(name, play, answer, waiting)
+    """Each play's record as soon as it is done; what all of them ask at a time is scored as one.
+
+    ``threads`` groups work side by side, the plays of a group one after another.
+    """
+    rests: list[list[tuple[Name, Play, Reals | None]]] = [[(*play, None) for play in group] for group in groups]
+    with ThreadPoolExecutor(threads) as pool:
+        while any(rests):
+            asked: list[list[tuple[Name, Play, Query]]] = []
+            for moved in pool.map(_all_advanced, rests):
+                asked.append([(name, play, answer) for name, play, answer in moved if isinstance(answer, Query)])
+                yield from ((name, answer) for name, _, answer in moved if not isinstance(answer, Query))
+            scores = iter(scorer.scores([query for group in asked for _, _, query in group]))
+            rests = [[(name, play, next(scores)) for name, play, _ in group] for group in asked]
 
 
 def play_or_recall(
@@ -112,10 +121,12 @@ def play_or_recall(
 ) -> list[Record]:
     """The record under each key: what is kept is not played again, what is played is kept at once."""
     found = {at: record for at, key in enumerate(keys) if (record := kept.record(kind, key)) is not None}
-    plays = [(at, play_of(at)) for at in range(len(keys)) if at not in found]
-    for at, record in play_together(plays, scorer):
-        kept.keep_record(kind, keys[at], record)
-        found[at] = record
+    missing = [at for at in range(len(keys)) if at not in found]
+    for start in range(0, len(missing), TOGETHER):
+        groups = [[(at, play_of(at))] for at in missing[start : start + TOGETHER]]
+        for at, record in play_together(groups, scorer):
+            kept.keep_record(kind, keys[at], record)
+            found[at] = record
     return [found[at] for at in range(len(keys))]
 
 
@@ -131,20 +142,17 @@ def play_alone(play: Generator[Query, Reals, Result], scorer: Scorer) -> Result:
         return result
 
 
-def _advanced(
-    name: Name, play: Play, answer: Reals | None, waiting: list[tuple[Name, Play, Query]]
-) -> Iterator[tuple[Name, Record]]:
-    """The play's record if this answer was the last it needed; otherwise its next query joins those ``waiting``."""
+def _all_advanced(rests: Sequence[tuple[Name, Play, Reals | None]]) -> list[tuple[Name, Play, Query | Record]]:
+    """Each play's next query or, if the answer was the last it needed, its record."""
+    return [(name, play, _advanced(play, answer)) for name, play, answer in rests]
+
+
+def _advanced(play: Play, answer: Reals | None) -> Query | Record:
     try:
-        query = next(play) if answer is None else play.send(answer)
+        return next(play) if answer is None else play.send(answer)
     except StopIteration as end:
-        yield name, end.value
-        return
-    waiting.append((name, play, query))
-
-
-def _size(query: Query) -> int:
-    return len(query.probes) + len(query.references)
+        record: Record = end.value
+        return record
 
 
 def _names(crops: Crops) -> list[str]:

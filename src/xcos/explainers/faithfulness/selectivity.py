@@ -20,6 +20,7 @@ class Selectivity:
 
     title: ClassVar[str] = "selectivity"
     needs: ClassVar[tuple[Need, ...]] = ("stranger",)
+    explains_again: ClassVar[bool] = True
     figures: ClassVar[tuple[Figure, ...]] = (Figure("correlation", "lower"),)
 
     def play(self, case: Case, explain: Explain, _threshold: float) -> Play:

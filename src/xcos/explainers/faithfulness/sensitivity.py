@@ -28,6 +28,7 @@ class SensitivityMax:
 
     title: ClassVar[str] = "sensitivity"
     needs: ClassVar[tuple[Need, ...]] = ()
+    explains_again: ClassVar[bool] = True
     figures: ClassVar[tuple[Figure, ...]] = (Figure("sensitivity-max", "lower"),)
 
     def __post_init__(self) -> None:

@@ -26,6 +26,7 @@ class Stability:
 
     title: ClassVar[str] = "stability"
     needs: ClassVar[tuple[Need, ...]] = ()
+    explains_again: ClassVar[bool] = True
     figures: ClassVar[tuple[Figure, ...]] = (Figure("mirror", "higher"), Figure("shift", "higher"))
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ class Symmetry:
 
     title: ClassVar[str] = "symmetry"
     needs: ClassVar[tuple[Need, ...]] = ()
+    explains_again: ClassVar[bool] = True
     figures: ClassVar[tuple[Figure, ...]] = (Figure("score difference", "lower"), Figure("maps agree", "higher"))
 
     def play(self, case: Case, explain: Explain, _threshold: float) -> Play:

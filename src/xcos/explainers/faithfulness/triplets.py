@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from xcos.alignment import align
@@ -69,6 +70,12 @@ class Triplet:
     def seed(self) -> int:
         """A number of the triplet's own pixels."""
         return int(digest(self.probe.crop, self.twin.crop)[:12], 16)
+
+
+def people_of(triplets: Sequence[Triplet]) -> NDArray[np.intp]:
+    """``(n,)`` numbers of the triplets' people."""
+    _, numbers = np.unique([triplet.person for triplet in triplets], return_inverse=True)
+    return numbers
 
 
 def read_triplets(folder: Path, extractor: Extractor) -> list[Triplet]:

@@ -3,7 +3,7 @@
 from xcos.explainers.semantic.check import Verdict, check_sentences
 from xcos.explainers.semantic.effects import RegionMeasure, SemanticMeasures, SemanticRegions
 from xcos.explainers.semantic.regions import Ellipse, FaceRegion, Polygon, RegionSet, built_in, read_regions
-from xcos.explainers.semantic.sentences import Told, rephrase, sentences
+from xcos.explainers.semantic.sentences import Told, region_table, rephrase, sentences, summary
 
 __all__ = [
     "Ellipse",
@@ -18,6 +18,8 @@ __all__ = [
     "built_in",
     "check_sentences",
     "read_regions",
+    "region_table",
     "rephrase",
     "sentences",
+    "summary",
 ]

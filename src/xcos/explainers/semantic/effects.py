@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from xcos.errors import InvalidArgument
+from xcos.explainers.cells import require_several
 from xcos.explainers.explanation import Cost, Explanation
 from xcos.explainers.hiding import Fill, Mask, hide, require_fill
 from xcos.explainers.matcher import GridMatcher
@@ -64,13 +65,23 @@ class SemanticMeasures:
         """The regions by their names."""
         return {region.name: region for region in self.regions}
 
+    def to_dict(self) -> dict[str, object]:
+        """Plain JSON values, as ``docs/explainers/semantic.md`` describes them."""
+        return {
+            "threshold": self.threshold,
+            "region_set": self.region_set,
+            "fill": self.fill,
+            "regions": [{**asdict(region), "similarity": region.similarity} for region in self.regions],
+        }
+
 
 @dataclass(frozen=True)
 class SemanticRegions:
     """Hides one region after the other, in the probe, in the reference and in both, and takes the score apart by
     region.
 
-    Single removal after Doh et al., "Found in Translation" (arXiv 2501.05471), with the change of the score as effect;
+    Single removal after Doh et al., "Found in Translation: semantic approaches for enhancing AI interpretability in
+    face verification" (arXiv 2501.05471), with the change of the score as effect;
     two passes for the pair and two for each region. The contribution needs none: a cell's is divided among the regions
     by the share of its square that they cover, in the mean of both photos, so that all regions sum to the score. The
     regions lie as each photo's own landmarks do.
@@ -93,31 +104,12 @@ class SemanticRegions:
 
     def measure(self, probe: AlignedFace, reference: AlignedFace) -> SemanticMeasures:
         """All numbers of one pair; swapping the photos swaps the sides."""
-        return self._measured(probe, reference, self.regions.masks(probe), self.regions.masks(reference))
-
-    def explain(self, probe: AlignedFace, reference: AlignedFace) -> Explanation:
-        """Each pixel has the effect of hiding its region in this photo, divided by the region's pixels.
-
-        Divided, because a large region would otherwise lead for its size alone.
-        """
-        one, other = self.regions.masks(probe), self.regions.masks(reference)
-        measured = self._measured(probe, reference, one, other)
-        return Explanation(
-            method=NAME,
-            probe=_painted(one, [region.probe for region in measured.regions]),
-            reference=_painted(other, [region.reference for region in measured.regions]),
-            score=measured.score,
-            cost=measured.cost,
-            settings={"regions": self.regions.name, "fill": self.fill},
-        )
-
-    def _measured(
-        self, probe: AlignedFace, reference: AlignedFace, in_probe: Mask, in_reference: Mask
-    ) -> SemanticMeasures:
+        in_probe, in_reference = self.regions.masks(probe), self.regions.masks(reference)
         one, other = self._encoded(probe, in_probe), self._encoded(reference, in_reference)
         clear_one, hidden_one = _parted(one)
         clear_other, hidden_other = _parted(other)
         similarity, attention = self.matcher.comparator.maps(clear_one.grids, clear_other.grids)
+        require_several(NAME, similarity[0], self.matcher.name)
         score = float((similarity * attention).sum())
         shape = (similarity.shape[1], similarity.shape[2])
         shares = (self.regions.shares(probe, shape) + self.regions.shares(reference, shape)) / 2
@@ -139,6 +131,24 @@ class SemanticRegions:
         )
         cost = Cost(forward=2 + 2 * len(regions))
         return SemanticMeasures(score, self.threshold, regions, self.fill, self.regions.name, cost)
+
+    def explain(self, probe: AlignedFace, reference: AlignedFace) -> Explanation:
+        """Each pixel has the effect of hiding its region in this photo, divided by the region's pixels.
+
+        Divided, because a large region would otherwise lead for its size alone.
+        """
+        return self.explanation_of(self.measure(probe, reference), probe, reference)
+
+    def explanation_of(self, measured: SemanticMeasures, probe: AlignedFace, reference: AlignedFace) -> Explanation:
+        """The maps of what was measured of these photos, without measuring again."""
+        return Explanation(
+            method=NAME,
+            probe=_painted(self.regions.masks(probe), [region.probe for region in measured.regions]),
+            reference=_painted(self.regions.masks(reference), [region.reference for region in measured.regions]),
+            score=measured.score,
+            cost=measured.cost,
+            settings={"regions": self.regions.name, "fill": self.fill},
+        )
 
     def _encoded(self, face: AlignedFace, masks: Mask) -> Templates:
         """Of the untouched crop, and with each region hidden."""

@@ -146,6 +146,11 @@ def built_in(granularity: Granularity) -> RegionSet:
     return read_regions(BUILT_IN / f"{granularity}.toml")
 
 
+def named_regions(name: str) -> RegionSet:
+    """The packaged regions of this name, or those of the TOML file at this path."""
+    return built_in(name) if name in GRANULARITIES else read_regions(name)
+
+
 def read_regions(path: str | Path) -> RegionSet:
     """The regions of a TOML file::
 

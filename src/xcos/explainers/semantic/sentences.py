@@ -28,7 +28,12 @@ class Told:
 
 def sentences(measured: SemanticMeasures) -> list[str]:
     """The template's sentences: the score, the regions that stand out, then two on each region."""
-    return [_score(measured), *_leaders(measured), *(line for region in measured.regions for line in _lines(region))]
+    return [*summary(measured), *(line for region in measured.regions for line in _lines(region))]
+
+
+def summary(measured: SemanticMeasures) -> list[str]:
+    """The first of :func:`sentences`: the score, and the regions that stand out."""
+    return [_score(measured), *_leaders(measured)]
 
 
 def rephrase(measured: SemanticMeasures, rephraser: Rephraser) -> list[Told]:
@@ -91,6 +96,18 @@ def _lines(region: RegionMeasure) -> list[str]:
         f"The contribution of the {region.name} {amounts}.",
         f"Hiding the {region.name} {in_probe}, {in_reference}, and {in_both}.",
     ]
+
+
+def region_table(measured: SemanticMeasures) -> list[list[str]]:
+    """The numbers of all regions in rows of words, below a head: what the score loses, and what a region adds."""
+    head = ["region hidden", "score change: probe", "reference", "both", "contribution", "weight", "similarity"]
+    return [head, *(_row(region) for region in measured.regions)]
+
+
+def _row(region: RegionMeasure) -> list[str]:
+    changes = [f"{-region.effect(side):+.4f}" for side, _ in SIDES]
+    similarity = "-" if region.similarity is None else _plain(region.similarity)
+    return [region.name, *changes, _plain(region.contribution), f"{100 * region.weight:.1f} %", similarity]
 
 
 def _change(effect: float) -> str:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image as pil
-from PIL.Image import Image as Picture
 
 from xcos.alignment import require_crops
 from xcos.errors import InvalidArgument
-from xcos.occluders import Covered, Occluder, blob, face_mask, squares, sunglasses
+from xcos.occluders import Occluder, blob, face_mask, squares, sunglasses
+from xcos.training.config import AugmentationConfig
 from xcos.types import CropTemplate, Pixels
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -58,7 +59,7 @@ def misalign(
     radians and moves by up to ± ``shift`` of the crop's side in both directions. ARoFace (Saadabadi et al. 2024,
     arXiv 2407.14972) looks for the worst such error within its reach; the defaults are that reach, drawn at random.
     """
-    return _moved(pil.fromarray(crop), _to_source(crop, generator, scale, rotation, shift), pil.Resampling.BILINEAR)
+    return _moved(crop, _to_source(crop, generator, scale, rotation, shift))
 
 
 def photometric(
@@ -91,74 +92,69 @@ def jpeg_noise(crop: Pixels, generator: np.random.Generator, *, worst: int = 30,
         return np.array(picture)
 
 
+class Augmented(NamedTuple):
+    """A crop before and after what makes it harder."""
+
+    crop: Pixels
+    """What a network is to recognise."""
+    clear: Pixels
+    """The same face in the same place with nothing over it and no loss of quality: what a teacher is asked about."""
+
+
 @dataclass(frozen=True)
 class Augmentation:
-    """Probability of each change of a crop of ``template``; the default is the xCos paper's: mirror every second.
+    """Random changes of crops of ``template``; the default is the xCos paper's: mirror every second.
 
     The order is that in which such a photo comes about: the face (mirror), what covers it (at most one occluder),
     light (photometric), camera (gray, low resolution, JPEG), and last the crop cut by an inexact detector (misalign).
     """
 
     template: CropTemplate
-    mirror: float = 0.5
-    sunglasses: float = 0.0
-    face_mask: float = 0.0
-    squares: float = 0.0
-    blob: float = 0.0
-    photometric: float = 0.0
-    gray: float = 0.0
-    low_resolution: float = 0.0
-    jpeg_noise: float = 0.0
-    misalign: float = 0.0
+    chances: AugmentationConfig = field(default_factory=AugmentationConfig)
 
-    def __post_init__(self) -> None:
-        chances = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "template"}
-        wrong = [name for name, chance in chances.items() if not 0 <= chance <= 1]
-        if wrong or sum(chance for _, chance in self._occluders()) > 1 + 1e-9:
-            raise InvalidArgument(
-                f"probabilities must lie in 0 … 1, and those of the four occluders add up to 1 at most, got {chances}"
-            )
-
-    def apply(self, crop: Pixels, generator: np.random.Generator) -> tuple[Pixels, Covered]:
-        """The changed crop, and where it shows no face because of it: an occluder, or black from outside; (H, W)."""
+    def apply(self, crop: Pixels, generator: np.random.Generator) -> Augmented:
+        """The changed crop, and the same mirrored and misaligned alone; one array where nothing else was drawn."""
         require_crops(crop[None], self.template)
-        if generator.random() < self.mirror:
+        chances = self.chances
+        if generator.random() < chances.mirror:
             crop = mirror(crop)
-        crop, covered = self._occlude(crop, generator)
-        if generator.random() < self.photometric:
+        clear = crop
+        crop = self._occlude(crop, generator)
+        if generator.random() < chances.photometric:
             crop = photometric(crop, generator)
-        if generator.random() < self.gray:
+        if generator.random() < chances.gray:
             crop = gray(crop)
-        if generator.random() < self.low_resolution:
+        if generator.random() < chances.low_resolution:
             crop = low_resolution(crop, generator)
-        if generator.random() < self.jpeg_noise:
+        if generator.random() < chances.jpeg_noise:
             crop = jpeg_noise(crop, generator)
-        if generator.random() < self.misalign:
-            crop, covered = _misalign_both(crop, covered, generator)
-        return crop, covered
+        if generator.random() < chances.misalign:
+            return _misalign_both(crop, clear, generator)
+        return Augmented(crop, clear)
 
-    def _occluders(self) -> tuple[tuple[Occluder, float], ...]:
-        return (
-            (sunglasses, self.sunglasses),
-            (face_mask, self.face_mask),
-            (squares, self.squares),
-            (blob, self.blob),
-        )
-
-    def _occlude(self, crop: Pixels, generator: np.random.Generator) -> tuple[Pixels, Covered]:
+    def _occlude(self, crop: Pixels, generator: np.random.Generator) -> Pixels:
         drawn = generator.random()
         for occluder, chance in self._occluders():
             if drawn < chance:
-                return occluder(crop, self.template, generator)
+                return occluder(crop, self.template, generator)[0]
             drawn -= chance
-        return crop, np.zeros(crop.shape[:2], bool)
+        return crop
+
+    def _occluders(self) -> tuple[tuple[Occluder, float], ...]:
+        chances = self.chances
+        return (
+            (sunglasses, chances.sunglasses),
+            (face_mask, chances.face_mask),
+            (squares, chances.squares),
+            (blob, chances.blob),
+        )
 
 
-def _misalign_both(crop: Pixels, covered: Covered, generator: np.random.Generator) -> tuple[Pixels, Covered]:
-    """The misaligned crop, and what covers it moved alike; what comes in from outside counts as covered."""
+def _misalign_both(crop: Pixels, clear: Pixels, generator: np.random.Generator) -> Augmented:
+    """Both misaligned alike."""
     to_source = _to_source(crop, generator)
-    moved = _moved(pil.fromarray(crop), to_source, pil.Resampling.BILINEAR)
-    return moved, _moved(pil.fromarray(covered.astype(np.uint8)), to_source, pil.Resampling.NEAREST, outside=1) > 0
+    moved = _moved(crop, to_source)
+    return Augmented(moved, moved if clear is crop else _moved(clear, to_source))
 
 
 def _to_source(
@@ -178,7 +174,6 @@ def _to_source(
     return float(back[0, 0]), float(back[0, 1]), float(x), float(back[1, 0]), float(back[1, 1]), float(y)
 
 
-def _moved(picture: Picture, to_source: Affine, filter_: pil.Resampling, *, outside: int = 0) -> Pixels:
-    fill = (outside,) * len(picture.getbands())
-    moved = picture.transform(picture.size, pil.Transform.AFFINE, to_source, filter_, fillcolor=fill)
-    return np.array(moved)
+def _moved(crop: Pixels, to_source: Affine) -> Pixels:
+    picture = pil.fromarray(crop)
+    return np.array(picture.transform(picture.size, pil.Transform.AFFINE, to_source, pil.Resampling.BILINEAR))

@@ -19,8 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 from xcos.errors import InvalidArgument, XcosError
-from xcos.occluders import Covered
-from xcos.training.data.augment import Augmentation
+from xcos.training.data.augment import Augmentation, Augmented
 from xcos.training.data.identities import Identities
 from xcos.training.data.pairs import draw_pairs
 from xcos.training.data.seeds import Purpose, generator_for
@@ -37,17 +36,24 @@ class CropBatch(NamedTuple):
     """``(n, 3, H, W)`` float32, normalised."""
     labels: Tensor
     """``(n,)`` int64: the person of each."""
-    covered: Tensor
-    """``(n, H, W)`` bool: where augmentation hides the face."""
+
+
+class PairSide(NamedTuple):
+    """One photo of each of n pairs."""
+
+    pixels: Tensor
+    """``(n, 3, H, W)`` float32, normalised."""
+    labels: Tensor
+    """``(n,)`` int64: the person of each."""
+    clear: Tensor
+    """``(n, 3, H, W)``: the same photos in the same place, before anything covered or spoilt them."""
 
 
 class PairBatch(NamedTuple):
     """Pairs of photos."""
 
-    probes: CropBatch
-    references: CropBatch
-    mated: Tensor
-    """``(n,)`` bool."""
+    probes: PairSide
+    references: PairSide
 
 
 @dataclass(frozen=True)
@@ -114,17 +120,22 @@ class _Raw(NamedTuple):
     pixels: Tensor
     """``(n, H, W, 3)`` uint8 RGB."""
     labels: Tensor
-    covered: Tensor
 
 
-_RawPairs = tuple[_Raw, _Raw, Tensor]
+class _RawSide(NamedTuple):
+    photos: _Raw
+    clear: Tensor
+    """As the photos' pixels, and the same tensor where augmentation covered and spoilt none of them."""
+
+
+_RawPairs = tuple[_RawSide, _RawSide]
 
 
 def crop_batches(identities: Identities, loading: Loading, *, epoch: int, start: int = 0) -> Iterator[CropBatch]:
     """This rank's batches of one epoch, from batch ``start``: every photo once, in random order."""
     rows = _rows(len(identities), loading, epoch, start)
     reader = _Reading(_CropReader(identities, loading, epoch))
-    return (_on_device(raw, loading) for raw in _read(reader, rows, loading))
+    return (_crop_batch(raw, loading) for raw in _read(reader, rows, loading))
 
 
 def pair_batches(identities: Identities, loading: Loading, *, epoch: int, start: int = 0) -> Iterator[PairBatch]:
@@ -132,8 +143,8 @@ def pair_batches(identities: Identities, loading: Loading, *, epoch: int, start:
     rows = _rows(len(identities), loading, epoch, start)
     reader = _Reading(_PairReader(identities, loading, epoch))
     return (
-        PairBatch(_on_device(probes, loading), _on_device(references, loading), mated.to(loading.device))
-        for probes, references, mated in _read(reader, rows, loading)
+        PairBatch(_pair_side(probes, loading), _pair_side(references, loading))
+        for probes, references in _read(reader, rows, loading)
     )
 
 
@@ -144,7 +155,7 @@ def streamed_batches(shards: Shards, loading: Loading, *, epoch: int, buffer: in
     """
     streamed_count(shards, loading, epoch=epoch)
     stream = _Stream(shards, loading, epoch, buffer)
-    return (_on_device(raw, loading) for raw in _read(stream, None, loading))
+    return (_crop_batch(raw, loading) for raw in _read(stream, None, loading))
 
 
 def streamed_count(shards: Shards, loading: Loading, *, epoch: int) -> int:
@@ -177,26 +188,28 @@ class _CropReader:
         self._identities, self._loading, self._epoch = identities, loading, epoch
 
     def __call__(self, photos: NDArray[np.int64]) -> _Raw:
-        return self.crops(photos, [(photo, 0) for photo in photos.tolist()])
+        changed = self.augmented(photos, [(photo, 0) for photo in photos.tolist()])
+        return _stacked(changed, self._identities.labels[photos])
 
-    def crops(self, photos: NDArray[np.int64], places: list[tuple[int, int]]) -> _Raw:
+    def augmented(self, photos: NDArray[np.int64], places: list[tuple[int, int]]) -> list[Augmented]:
         """Photos augmented by the generators of these places."""
         crops = (self._identities.read(photo) for photo in photos.tolist())
-        changed = [_augmented(*each, self._loading, self._epoch) for each in zip(crops, places, strict=True)]
-        return _stacked(changed, self._identities.labels[photos])
+        return [_augmented(*each, self._loading, self._epoch) for each in zip(crops, places, strict=True)]
 
 
 class _PairReader:
     def __init__(self, identities: Identities, loading: Loading, epoch: int) -> None:
-        self._crops = _CropReader(identities, loading, epoch)
-        self._pairs = draw_pairs(identities.labels, generator_for(Purpose.PAIRS, seed=loading.seed, epoch=epoch))
+        self._labels, self._crops = identities.labels, _CropReader(identities, loading, epoch)
+        self._pairs = draw_pairs(self._labels, generator_for(Purpose.PAIRS, seed=loading.seed, epoch=epoch))
 
     def __call__(self, rows: NDArray[np.int64]) -> _RawPairs:
-        probes, references = (
-            self._crops.crops(photos[rows], [(row, side) for row in rows.tolist()])
-            for side, photos in enumerate((self._pairs.first, self._pairs.second))
-        )
-        return probes, references, torch.from_numpy(self._pairs.mated[rows])
+        return self._side(self._pairs.first[rows], rows, 0), self._side(self._pairs.second[rows], rows, 1)
+
+    def _side(self, photos: NDArray[np.int64], rows: NDArray[np.int64], side: int) -> _RawSide:
+        changed = self._crops.augmented(photos, [(row, side) for row in rows.tolist()])
+        raw = _stacked(changed, self._labels[photos])
+        untouched = all(each.clear is each.crop for each in changed)
+        return _RawSide(raw, raw.pixels if untouched else _tensor([each.clear for each in changed]))
 
 
 class _Stream(IterableDataset[_Raw | XcosError]):
@@ -224,16 +237,19 @@ class _Stream(IterableDataset[_Raw | XcosError]):
             yield _stacked(changed, np.array([photo.label for photo in batch], np.int64))
 
 
-def _augmented(crop: Pixels, place: tuple[int, int], loading: Loading, epoch: int) -> tuple[Pixels, Covered]:
+def _augmented(crop: Pixels, place: tuple[int, int], loading: Loading, epoch: int) -> Augmented:
     if loading.augmentation is None:
-        return crop, np.zeros(crop.shape[:2], bool)
+        return Augmented(crop, crop)
     generator = generator_for(Purpose.AUGMENTATION, seed=loading.seed, epoch=epoch, at=place)
     return loading.augmentation.apply(crop, generator)
 
 
-def _stacked(crops: list[tuple[Pixels, Covered]], labels: NDArray[np.int64]) -> _Raw:
-    pixels, covered = np.stack([crop for crop, _ in crops]), np.stack([covered for _, covered in crops])
-    return _Raw(torch.from_numpy(pixels), torch.from_numpy(labels), torch.from_numpy(covered))
+def _stacked(changed: list[Augmented], labels: NDArray[np.int64]) -> _Raw:
+    return _Raw(_tensor([each.crop for each in changed]), torch.from_numpy(labels))
+
+
+def _tensor(crops: list[Pixels]) -> Tensor:
+    return torch.from_numpy(np.stack(crops))
 
 
 def _rows(photos: int, loading: Loading, epoch: int, start: int) -> list[NDArray[np.int64]]:
@@ -267,6 +283,14 @@ def _as_it_is(batch: T) -> T:
     return batch
 
 
-def _on_device(raw: _Raw, loading: Loading) -> CropBatch:
-    pixels, labels, covered = (tensor.to(loading.device, non_blocking=True) for tensor in raw)
-    return CropBatch(loading.normalization(pixels), labels, covered)
+def _crop_batch(raw: _Raw, loading: Loading) -> CropBatch:
+    return CropBatch(_network_pixels(raw.pixels, loading), raw.labels.to(loading.device, non_blocking=True))
+
+
+def _pair_side(raw: _RawSide, loading: Loading) -> PairSide:
+    pixels, labels = _crop_batch(raw.photos, loading)
+    return PairSide(pixels, labels, pixels if raw.clear is raw.photos.pixels else _network_pixels(raw.clear, loading))
+
+
+def _network_pixels(crops: Tensor, loading: Loading) -> Tensor:
+    return loading.normalization(crops.to(loading.device, non_blocking=True))

@@ -11,7 +11,7 @@ from xcos.errors import InvalidArgument
 from xcos.training.data.identities import Labels
 
 
-class Pairs(NamedTuple):
+class DrawnPairs(NamedTuple):
     """Indices of the two photos of each pair, and whether they show one person; ``(n,)`` each."""
 
     first: NDArray[np.int64]
@@ -19,7 +19,7 @@ class Pairs(NamedTuple):
     mated: NDArray[np.bool_]
 
 
-def draw_pairs(labels: Labels, generator: np.random.Generator) -> Pairs:
+def draw_pairs(labels: Labels, generator: np.random.Generator) -> DrawnPairs:
     """One pair for each of n photos, in their order (Lin et al. 2021).
 
     A fair coin says whether the pair is mated. Mated: the second photo is any other of the same person, all equally
@@ -39,7 +39,7 @@ def draw_pairs(labels: Labels, generator: np.random.Generator) -> Pairs:
     target = np.where(mated, person, other_person)
     other_rank = _any_but(rank, np.maximum(counts[person], 2), generator)
     second = np.where(mated, other_rank, generator.integers(0, counts[target]))
-    return Pairs(np.arange(len(labels)), by_person[starts[target] + second], mated)
+    return DrawnPairs(np.arange(len(labels)), by_person[starts[target] + second], mated)
 
 
 def _any_but(

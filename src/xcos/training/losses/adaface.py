@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from xcos.errors import InvalidArgument
+from xcos.training.losses.class_shards import WHOLE, ClassShards
 from xcos.training.losses.classification import ClassificationLoss, margin_softmax, require_scale_and_margin
-from xcos.training.losses.shards import WHOLE, Shards
 
 EPSILON = 1e-3
 """Angles stay this far from 0 and π, cosines from ±1, and a deviation is this much larger, as in the authors' code."""
@@ -48,7 +48,7 @@ class AdaFace(ClassificationLoss):
         self.register_buffer("mean", torch.tensor(20.0))
         self.register_buffer("deviation", torch.tensor(100.0))
 
-    def forward(self, cosines: Tensor, labels: Tensor, lengths: Tensor, shards: Shards = WHOLE) -> Tensor:
+    def forward(self, cosines: Tensor, labels: Tensor, lengths: Tensor, shards: ClassShards = WHOLE) -> Tensor:
         """Mean loss; as :class:`ClassificationLoss`."""
         quality = self._quality(lengths.detach())
 

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from xcos.training.losses.class_shards import WHOLE, ClassShards
 from xcos.training.losses.classification import ClassificationLoss, margin_softmax, require_scale_and_margin
-from xcos.training.losses.shards import WHOLE, Shards
 
 SMALLEST_SQUARED_SINE = 1e-12
 """Below it the sine counts as constant: its derivative is infinite at 0, and rounding takes cosines beyond ±1."""
@@ -27,7 +27,7 @@ class ArcFace(ClassificationLoss):
         self.scale = scale
         self.margin = margin
 
-    def forward(self, cosines: Tensor, labels: Tensor, lengths: Tensor, shards: Shards = WHOLE) -> Tensor:  # noqa: ARG002
+    def forward(self, cosines: Tensor, labels: Tensor, lengths: Tensor, shards: ClassShards = WHOLE) -> Tensor:  # noqa: ARG002
         """Mean loss; as :class:`ClassificationLoss`."""
         return margin_softmax(cosines, labels, self._with_margin, self.scale, shards)
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from xcos.errors import InvalidArgument
+from xcos.training.losses.class_shards import WHOLE, ClassShards
 from xcos.training.losses.precision import full_precision
-from xcos.training.losses.shards import WHOLE, Shards
 
 NOTHING = -1e30
 """Logit of a column that does not count. Minus infinity would make the gradient of a row of such columns NaN."""
@@ -25,7 +25,7 @@ class ClassificationLoss(nn.Module):
     returns the loss over all of them.
     """
 
-    def forward(self, cosines: Tensor, labels: Tensor, lengths: Tensor, shards: Shards = WHOLE) -> Tensor:
+    def forward(self, cosines: Tensor, labels: Tensor, lengths: Tensor, shards: ClassShards = WHOLE) -> Tensor:
         """Mean loss, a scalar ≥ 0.
 
         ``cosines`` (n, columns) of unit vectors with unit centers; ``labels`` (n,) int64, the column of each one's
@@ -39,7 +39,7 @@ def margin_softmax(
     labels: Tensor,
     with_margin: Callable[[Tensor], Tensor],
     scale: float,
-    shards: Shards,
+    shards: ClassShards,
 ) -> Tensor:
     """Mean of ``−log(e^{s t} / (e^{s t} + Σ_{j≠y} e^{s cos_j}))``, where ``t = with_margin(cos_y)``, ``s = scale``.
 

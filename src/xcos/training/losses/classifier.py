@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from xcos.errors import InvalidArgument
+from xcos.training.losses.class_shards import WHOLE, ClassShards
 from xcos.training.losses.classification import ClassificationLoss
 from xcos.training.losses.precision import full_precision
 from xcos.training.losses.sampling import require_rate, sample_classes
-from xcos.training.losses.shards import WHOLE, Shards
 
 INITIAL_DEVIATION = 0.01
 """Of the centers' components, as in InsightFace: they are normalised, but the smaller, the faster they turn."""
@@ -61,7 +61,7 @@ def first_centers(vector_size: int, classes: int, generator: torch.Generator) ->
 
 
 def loss_against(
-    loss: ClassificationLoss, vectors: Tensor, centers: Tensor, labels: Tensor, shards: Shards = WHOLE
+    loss: ClassificationLoss, vectors: Tensor, centers: Tensor, labels: Tensor, shards: ClassShards = WHOLE
 ) -> Tensor:
     """``loss`` of vectors and centers of any length, in full precision even inside autocast."""
     with torch.autocast(vectors.device.type, enabled=False):

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from xcos.errors import InvalidArgument
 from xcos.training.distributed import Ranks
+from xcos.training.losses.class_shards import ClassShards
 from xcos.training.losses.classification import ClassificationLoss
 from xcos.training.losses.classifier import first_centers, loss_against, require_labels, require_vectors
 from xcos.training.losses.precision import full_precision
 from xcos.training.losses.sampling import require_rate, sample_classes
-from xcos.training.losses.shards import Shards
 
 
 class ShardedClassifier(nn.Module):
@@ -46,7 +46,7 @@ class ShardedClassifier(nn.Module):
         self.centers = nn.Parameter(first_centers(vector_size, len(self.part), self.generator))
         """``(len(part), vector_size)``, of any length."""
         self.loss = loss
-        self._shards = Shards(ranks.rank, ranks.size)
+        self._shards = ClassShards(ranks.rank, ranks.size)
 
     def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
         """Scalar, equal on all ranks; ``vectors`` (n, vector_size) and ``labels`` (n,) of this rank's batch."""

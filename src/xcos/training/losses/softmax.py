@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from xcos.training.losses.class_shards import WHOLE, ClassShards
 from xcos.training.losses.classification import ClassificationLoss, margin_softmax, require_scale_and_margin
-from xcos.training.losses.shards import WHOLE, Shards
 
 
 class Softmax(ClassificationLoss):
@@ -20,6 +20,6 @@ class Softmax(ClassificationLoss):
         require_scale_and_margin(scale, 0.0)
         self.scale = scale
 
-    def forward(self, cosines: Tensor, labels: Tensor, lengths: Tensor, shards: Shards = WHOLE) -> Tensor:  # noqa: ARG002
+    def forward(self, cosines: Tensor, labels: Tensor, lengths: Tensor, shards: ClassShards = WHOLE) -> Tensor:  # noqa: ARG002
         """Mean loss; as :class:`ClassificationLoss`."""
         return margin_softmax(cosines, labels, lambda own: own, self.scale, shards)

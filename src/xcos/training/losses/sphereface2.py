@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from xcos.errors import InvalidArgument
+from xcos.training.losses.class_shards import WHOLE, ClassShards
 from xcos.training.losses.classification import NOTHING, ClassificationLoss, own_column, require_scale_and_margin
 from xcos.training.losses.precision import full_precision
-from xcos.training.losses.shards import WHOLE, Shards
 
 
 class SphereFace2(ClassificationLoss):
@@ -48,7 +48,7 @@ class SphereFace2(ClassificationLoss):
         self.weight = weight
         self.bias = nn.Parameter(torch.tensor(self._best_bias(classes)))
 
-    def forward(self, cosines: Tensor, labels: Tensor, lengths: Tensor, shards: Shards = WHOLE) -> Tensor:  # noqa: ARG002
+    def forward(self, cosines: Tensor, labels: Tensor, lengths: Tensor, shards: ClassShards = WHOLE) -> Tensor:  # noqa: ARG002
         """Mean loss; as :class:`ClassificationLoss`."""
         present, column = own_column(labels)
         spread = 2 * ((full_precision(cosines).clamp(-1, 1) + 1) / 2).pow(self.t) - 1

@@ -14,7 +14,7 @@ from xcos.errors import InvalidArgument
 
 
 @dataclass(frozen=True)
-class Shards:
+class ClassShards:
     """This rank's place among those that share the classes; with ``count`` 1 nothing is sent and nothing changes.
 
     Every rank computes the same loss L of all classes and all vectors. The backward pass then gives each class center
@@ -64,7 +64,7 @@ class Shards:
             )
 
 
-WHOLE = Shards()
+WHOLE = ClassShards()
 """All classes in one place."""
 
 
@@ -93,10 +93,10 @@ class _Shared(Function):
 
 
 class _Gather(Function):
-    shards: Shards
+    shards: ClassShards
 
     @staticmethod
-    def forward(ctx: _Gather, part: Tensor, shards: Shards) -> Tensor:
+    def forward(ctx: _Gather, part: Tensor, shards: ClassShards) -> Tensor:
         ctx.shards = shards
         parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(shards.count)]
         dist.all_gather(parts, part.contiguous())

@@ -35,6 +35,7 @@ from xcos.types import Floats, Reals, Template, stack
 PURPOSE = "measure"
 LAYOUT = Layout("made up/1", (7, 7, 128), 128)
 PER_SUBJECT = 5
+LISTED = 20  # ten candidates, and as many again that are so near that rounding could have put them in the list
 NOISE = 0.65  # mated scores about 0.7, as of photos
 
 
@@ -117,10 +118,13 @@ def _timed(act: Callable[[], object]) -> float:
 def _search(path: Path, templates: int, searches: int) -> None:
     probes = _probes(searches + 1)
     store: list[SqliteStore] = []
+    processor = time.process_time()
     opened = _timed(lambda: store.append(SqliteStore(path)))
+    processor = 1e3 * (time.process_time() - processor)
     gallery = Gallery(store[0], effort=Effort(exact_up_to=templates))
     by_vector = _timed(lambda: gallery.search(probes[:1], purpose=PURPOSE, comparator=None))
-    print(f"  {'met ' if opened <= 1000 else 'MISS'} opened in {opened:,.0f} ms (bar 1,000); first search by vector "
+    print(f"  {'met ' if opened <= 1000 else 'MISS'} opened in {opened:,.0f} ms (bar 1,000), {processor:,.0f} ms of "
+          f"processor time; first search by vector "
           f"{by_vector:,.0f} ms")  # fmt: skip
     first = _timed(lambda: gallery.search(probes[:1], purpose=PURPOSE, comparator=TrustWeighted()))
     print(f"  first exact explained search, which reads all grids: {first:,.0f} ms; later ones need none of it")
@@ -134,9 +138,9 @@ def _search(path: Path, templates: int, searches: int) -> None:
     print(f"  {'met ' if ratio <= 1.3 else 'MISS'} exact explained search / flat product over the same "
           f"{matrix.nbytes / 1e6:,.0f} MB: {ratio:.2f} for ten candidates with maps (bar 1.3), {more:.2f} for one; "
           f"{statistics.median(exact):,.0f} against {statistics.median(flat):,.0f} ms")  # fmt: skip
-    above = statistics.median(a - b for a, b in zip(exact, flat, strict=True))
-    print(f"  {'met ' if above <= 20 else 'MISS'} ten explained candidates cost {above:,.1f} ms above the flat product "
-          "(bar 20)")  # fmt: skip
+    evidence = _evidence(store[0], probes[0])
+    print(f"  {'met ' if evidence <= 20 else 'MISS'} reading {LISTED} candidates and comparing them in double "
+          f"precision, maps included: {evidence:,.1f} ms (bar 20)")  # fmt: skip
     batch = probes[1:][: min(32, searches)]
     many = _timed(lambda: gallery.search(batch, purpose=PURPOSE, comparator=TrustWeighted()))
     print(f"  {len(batch)} probes together: {many / len(batch):,.0f} ms a probe")
@@ -147,6 +151,17 @@ def _search(path: Path, templates: int, searches: int) -> None:
           f"{statistics.median(each.hits[-1].comparison.score for each in found):.2f}")  # fmt: skip
     print(f"  memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:,.1f} GB")
     gallery.close()
+
+
+def _evidence(store: SqliteStore, probe: Template) -> float:
+    """What an exact search does after its product: median of milliseconds."""
+    random = np.random.default_rng(1)
+
+    def compare() -> None:
+        grids = store.grids(random.choice(len(store.templates), LISTED, replace=False))
+        TrustWeighted().maps(np.broadcast_to(probe.grid, grids.shape), grids)
+
+    return statistics.median(_timed(compare) for _ in range(15))
 
 
 def _flat(matrix: Floats, probe: Floats) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

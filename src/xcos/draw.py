@@ -103,8 +103,7 @@ class MapView:
 
 
 def map_views(comparison: Comparison, threshold: float | None) -> tuple[MapView, MapView, MapView]:
-    """Similarity, whose colours change at what the ``threshold`` asks of a cell (0 without one), attention and
-    contribution."""
+    """Similarity, whose colours change at what the ``threshold`` asks of a cell (None: 0), attention, contribution."""
     asked = 0.0 if threshold is None else asked_of_cells(comparison, threshold)
     low = min(-1 + 2 * asked, float(comparison.similarity.min()))
     most = float(comparison.attention.max())

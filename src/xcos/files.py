@@ -50,6 +50,14 @@ def replacing(path: str | Path, *, private: bool = False, flush: bool = True) ->
         Path(temporary).unlink(missing_ok=True)  # there only where something went wrong
 
 
+def write_through(path: Path, content: bytes) -> None:
+    """Writes a new file and flushes it to the disk, for a folder that is renamed once all in it is written."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 @contextmanager
 def new_file(path: str | Path) -> Iterator[tuple[Path, Path]]:
     """The path and an empty file beside it, which gets that name when the block ends well; only its owner may read it.
@@ -73,14 +81,6 @@ def new_file(path: str | Path) -> Iterator[tuple[Path, Path]]:
         raise taken from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def write_through(path: Path, content: bytes) -> None:
-    """Writes a new file and flushes it to the disk, for a folder that is renamed once all in it is written."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def require_writable(path: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:

@@ -50,8 +50,12 @@ class Pairs:
 
     def scored(self, *scores: np.ndarray) -> Scored:
         """One or several lists of scores of these pairs, to be judged at one threshold."""
+        lists = [ScoreSet(each, self.mated, self.probe_subject, self.reference_subject) for each in scores]
+        if len(lists) == 1:
+            return Scored(lists[0])
         columns = (self.mated, self.probe_subject, self.reference_subject)
-        return Scored(ScoreSet(np.concatenate(scores), *(np.tile(column, len(scores)) for column in columns)))
+        together = ScoreSet(np.concatenate(scores), *(np.tile(column, len(scores)) for column in columns))
+        return Scored(together, max(Estimates(each).fitted_strength for each in lists))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +63,12 @@ class Scored:
     """Scores of pairs, whose people (probes' and references') are drawn anew for intervals."""
 
     scores: ScoreSet
+    strength: float | None = None
+    """Of the bootstrap; of several lists it is that of each, as a pair's scores in them are no pairs of their own."""
 
     @cached_property
     def estimates(self) -> Estimates:
-        return Estimates(self.scores)
+        return Estimates(self.scores, strength=self.strength)
 
     @property
     def best(self) -> float:

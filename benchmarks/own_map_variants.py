@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from xcos.extractor import usable_cores
 from xcos.types import AlignedFace, Comparison, Maps
 
 BESIDE = ("random", "center", "uniform")
+SPREAD = ("w s", "w (s - score)", "w (s - t)", "w (s - score / 2)", "1")
 OTHERS = 6
 """Pairs on which it is measured what cells see."""
 FIGURES = {"deletion": "accuracy area", "insertion": "accuracy area", "patch-lfw": "error area",
@@ -41,8 +43,12 @@ VARIANTS: dict[str, Callable[[Comparison], Maps]] = {
     "w (s - mean of s)": lambda c: c.attention * (c.similarity - c.similarity.mean()),
     "w (s - score)": lambda c: c.attention * (c.similarity - c.score),
     "w": lambda c: c.attention,
+    "w (s - t)": lambda c: c.attention * (c.similarity - threshold()),
+    "w (s - score / 2)": lambda c: c.attention * (c.similarity - c.score / 2),
+    "1": lambda c: np.ones_like(c.attention),
 }
-"""``w`` is the attention: for trust weighting the product of both photos' trust, over its sum. The third, over 1 − w,
+"""``t`` is the calibration's threshold at a false match rate of 0.001, and 1 knows nothing of the pair. ``w`` is the
+attention: for trust weighting the product of both photos' trust, over its sum. The third, over 1 − w,
 is what the score loses when the cell is left out of the comparison."""
 
 
@@ -106,6 +112,12 @@ class SeenVariant:
         return cell_explanation(self.name, pair, squares, squares)
 
 
+@cache
+def threshold() -> float:
+    """Of the shipped model."""
+    return default_verifier().calibration.threshold(1e-3).value
+
+
 def _shares(count: int, size: int, width: float) -> Maps:
     """``(count, size)``: how much of a cell goes to each pixel of a row; each cell's shares sum to 1."""
     middles = (np.arange(count) + 0.5) * size / count
@@ -118,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs", help="as xcos bench explainers --pairs")
     parser.add_argument("--pairs-limit", type=int, default=80)
+    parser.add_argument("--fresh", action="store_true", help="pairs that a run without it does not use")
     parser.add_argument("--out", type=Path, default=Path("own-map-variants"))
     parser.add_argument("--fill", default="black", choices=("black", "mean", "blur", "diffusion"))
     options = parser.parse_args()
@@ -125,14 +138,17 @@ def main() -> None:
     matcher = GridMatcher(verifier.embedder, verifier.comparator)
     listed = listed_pairs(options.pairs)
     chosen = evenly(listed, options.pairs_limit)
+    rest = [pair for pair in listed if pair not in chosen]
+    others = evenly(rest, OTHERS)
+    if options.fresh:
+        chosen = evenly([pair for pair in rest if pair not in others], options.pairs_limit)
     pairs = find_pairs(chosen, verifier.extractor).pairs
-    others = evenly([pair for pair in listed if pair not in chosen], OTHERS)
     seen = measure_locality(matcher.embedder, matcher.comparator, find_pairs(others, verifier.extractor).pairs)
     explainers: list[Explainer] = [
-        *(CellVariant(matcher, name) for name in VARIANTS),
+        *(CellVariant(matcher, name) for name in ("w s", "w (s - mean of s)", "w (s - score)", "w", "w (s - t)")),
         *(SpreadVariant(matcher, "w s", width) for width in (1.0, 2.0)),
-        *(SeenVariant(matcher, formula, seen.fields) for formula in ("w s", "w (s - score)")),
-        *(build_explainer(name, matcher) for name in ("centered", *BESIDE)),
+        *(SeenVariant(matcher, formula, seen.fields) for formula in SPREAD),
+        *(build_explainer(name, matcher) for name in BESIDE),
     ]
     fill = options.fill
     measures: list[Measure] = [Deletion(fill=fill), Deletion(fill=fill, ties="shuffle"), Insertion(fill=fill),

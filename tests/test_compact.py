@@ -8,9 +8,11 @@ from fakes import AngleEmbedder
 from sklearn.decomposition import TruncatedSVD
 
 from xcos.compare import TrustWeighted
-from xcos.embedders.compact import CellBasis, CompactEmbedder, principal_directions, read_basis
+from xcos.embedders import DlibResNet
+from xcos.embedders.compact import CellBasis, CompactEmbedder, principal_directions, read_basis, shipped_compact
 from xcos.errors import InvalidArgument, WeightsMismatch
-from xcos.types import Grids
+from xcos.testing import check_embedder
+from xcos.types import Crops, Grids
 
 
 def flat_grids(seed: int, n: int = 60) -> Grids:
@@ -95,6 +97,16 @@ def test_compact_templates_never_pass_for_full_ones() -> None:
     assert len({full.model, one.model, two.model}) == 3
     assert one.grids.shape == (*full.grids.shape[:3], 1)
     np.testing.assert_array_equal(one.vectors, full.vectors)
+
+
+def test_the_shipped_basis_changes_scores_little_and_the_models_name(crops: Crops) -> None:
+    compact, full = shipped_compact(), DlibResNet(grid="trusted")
+    check_embedder(compact, crops[:3])
+    assert compact.model.startswith(f"{full.model}/compact-32-")
+    few, whole = compact.embed(crops), full.embed(crops)
+    weighting = TrustWeighted()
+    change = weighting.score_all(few.grids, few.grids) - weighting.score_all(whole.grids, whole.grids)
+    assert 0 < np.abs(change).max() < 0.1
 
 
 def _crop(embedder: AngleEmbedder) -> tuple[int, int, int]:

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xcos.embedders.dlib_resnet import SHIPPED, DlibResNet
 from xcos.errors import InvalidArgument, WeightsMismatch
 from xcos.interfaces import Embedder
 from xcos.types import Crops, Floats, Grids, Templates, freeze
-from xcos.weights import WeightCard
+from xcos.weights import WeightCard, verified_bytes
+
+SHIPPED_SHA256 = "205182e6d48645a05e4db9bdee1a394e373bf1e436fdf7822b86588655fbbbe6"
+"""Of ``compact.npz`` beside the default model's weights, made by ``benchmarks/compact_dlib.py``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,3 +110,12 @@ class CompactEmbedder:
         """Compact templates of ``(n, H, W, 3)`` crops."""
         full = self._embedder.embed(crops)
         return Templates(self._basis.compact(full.grids), full.vectors, self.model)
+
+
+def shipped_compact() -> CompactEmbedder:
+    """``xcos-dlib-7x7`` with 32 of its 128 numbers per cell; what that costs: docs/models/xcos-dlib-7x7.md.
+
+    There is no packaged calibration for it.
+    """
+    basis = read_basis(verified_bytes(SHIPPED / "compact.npz", SHIPPED_SHA256))
+    return CompactEmbedder(DlibResNet(grid="trusted"), basis)

@@ -286,7 +286,7 @@ def test_which_face_is_meant_can_be_said(capsys: Capture, tmp_path: Path) -> Non
         (("--method", "centered", "--fmr", "0"), "fmr"),
         (("--method", "centered", "--calibration", "card.json"), "card.json"),
         (("--embedder", "nothing"), "embedder 'nothing' is unknown"),
-        (("--detector", "nothing"), "detector 'nothing' is unknown"),
+        (("--detector", "nothing"), "detector 'nothing' is unknown; one of mtcnn, whole-image, yunet:FILE.onnx"),
         (("--model", "nowhere"), "nowhere"),
     ],
 )

@@ -98,6 +98,7 @@ def embedded(
     samples: HashedSamples, matcher: GridMatcher | PhotoMatcher, options: argparse.Namespace, cache: Path
 ) -> EmbeddedSamples:
     """Templates of all samples, with a bar for the photos that are not known yet."""
+    extractor = None if isinstance(matcher, PhotoMatcher) else extractor_of(matcher, options)
     photos = len(samples.samples.photos)
     name = f"{matcher.model}, your own code" if isinstance(matcher, PhotoMatcher) else matcher.name
     print(f"{photos:,} photos: {name}", file=sys.stderr)
@@ -108,7 +109,6 @@ def embedded(
 
         if isinstance(matcher, PhotoMatcher):  # what it says on stderr is for its author
             return embed_photos(samples, matcher, cache=cache, on_photo=bar.advance, on_known=known)
-        extractor = extractor_of(matcher, options)
         with without_decoder_chatter():
             return embed_samples(
                 samples, extractor, cache=cache, mirror=options.mirror, on_photo=bar.advance, on_known=known

@@ -190,7 +190,7 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="NAME",
         help="own (default), corrrise, semantic, counterfactual, grad-cam and more; an unknown name lists all",
     )
-    command.add_argument("--seed", type=int, metavar="N", help="of methods with chance (default 0)")
+    command.add_argument("--seed", type=_seed, metavar="N", help="of methods with chance (default 0)")
     command.add_argument(
         "--budget", type=int, metavar="MASKS", help="masked copies of each photo, for methods that draw them by chance"
     )
@@ -226,6 +226,12 @@ def _face(value: str) -> FaceChoice:
     if value.isdecimal():
         return int(value)
     raise argparse.ArgumentTypeError(f"must be only, largest, center or an index from 0, got {value!r}")
+
+
+def _seed(value: str) -> int:
+    if value.isdecimal():
+        return int(value)
+    raise argparse.ArgumentTypeError(f"must be a whole number from 0, got {value!r}")
 
 
 def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -301,7 +307,7 @@ def _add_plug(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("--dataset", default="", help="name of the photos for the cards (default: of their folder)")
     command.add_argument("--cache", default="", metavar="FOLDER", help="where features are kept (default: OUT.cache)")
     command.add_argument("--steps", type=int, help="steps of fitting (default 1500)")
-    command.add_argument("--seed", type=int, default=0, help="of the fitting and the intervals (default 0)")
+    command.add_argument("--seed", type=_seed, default=0, help="of the fitting and the intervals (default 0)")
     command.add_argument(
         "--fmr", type=float, nargs="+", default=[1e-2, 1e-3], help="false match rates to report (default 0.01 0.001)"
     )
@@ -322,7 +328,7 @@ def _add_lint_model(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("data", metavar="DATA", help="folder or file of the protocol")
     command.add_argument("--card", required=True, metavar="CARD", help="what it is: card.toml or .json (docs/plug.md)")
     command.add_argument("--pairs", type=int, default=600, help="to choose on, half of them mated (default 600)")
-    command.add_argument("--seed", type=int, default=0, help="of the choice of pairs (default 0)")
+    command.add_argument("--seed", type=_seed, default=0, help="of the choice of pairs (default 0)")
     command.add_argument(
         "--only",
         nargs="+",
@@ -368,7 +374,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument(
         "--cache", default="", metavar="FOLDER", help="for features (default: FOLDER.cache beside --out)"
     )
-    command.add_argument("--seed", type=int, default=0, help="of the bootstrap over people")
+    command.add_argument("--seed", type=_seed, default=0, help="of the bootstrap over people (default 0)")
     command.add_argument(
         "--no-pictures", action="store_false", dest="pictures", help="no faces on the page, no evidence of errors"
     )

@@ -109,6 +109,7 @@ def embedded(
 
         if isinstance(matcher, PhotoMatcher):  # what it says on stderr is for its author
             return embed_photos(samples, matcher, cache=cache, on_photo=bar.advance, on_known=known)
+        assert extractor is not None
         with without_decoder_chatter():
             return embed_samples(
                 samples, extractor, cache=cache, mirror=options.mirror, on_photo=bar.advance, on_known=known

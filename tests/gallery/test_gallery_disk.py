@@ -192,7 +192,7 @@ def test_a_hundred_power_cuts_lose_nothing_acknowledged(tmp_path: Path) -> None:
     live(tmp_path, 100)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_thousand_power_cuts_lose_nothing_acknowledged(tmp_path: Path) -> None:
     live(tmp_path, 1000)
 

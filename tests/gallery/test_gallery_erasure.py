@@ -77,7 +77,7 @@ def test_no_byte_of_the_erased_is_left_in_any_file(tmp_path: Path, codec: Codec)
     erase_and_scan(tmp_path / "g.db", codec, 20)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.parametrize("codec", ["int8", "half"])
 def test_no_byte_is_left_after_each_of_a_thousand_erasures(tmp_path: Path, codec: Codec) -> None:
     erase_and_scan(tmp_path / "g.db", codec, 1000)

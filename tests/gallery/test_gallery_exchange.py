@@ -185,7 +185,7 @@ def test_people_who_are_here_and_other_models_are_refused(exported: Path, tmp_pa
             other.import_from(exported)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_million_rows_with_one_bad_line_import_nothing(tmp_path: Path) -> None:
     layout = Layout("toy/1", (1, 1, 2), 2)
     rows = 1_000_000

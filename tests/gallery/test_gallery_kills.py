@@ -94,6 +94,6 @@ def test_fifty_two_kills_lose_nothing(tmp_path: Path) -> None:
     survive(tmp_path, 13)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_three_hundred_kills_lose_nothing(tmp_path: Path) -> None:
     survive(tmp_path, 75)

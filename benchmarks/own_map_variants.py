@@ -38,6 +38,13 @@ OTHERS = 6
 FIGURES = {"deletion": "accuracy area", "insertion": "accuracy area", "patch-lfw": "error area",
            "cell occlusion": "rank correlation"}  # fmt: skip
 
+
+@cache
+def threshold() -> float:
+    """Of the shipped model."""
+    return default_verifier().calibration.threshold(1e-3).value
+
+
 VARIANTS: dict[str, Callable[[Comparison], Maps]] = {
     "w s": lambda c: c.contribution,
     "w (s - mean of s)": lambda c: c.attention * (c.similarity - c.similarity.mean()),
@@ -110,12 +117,6 @@ class SeenVariant:
         cells = VARIANTS[self.formula](comparison_of(pair, self.matcher.comparator))
         squares = np.tensordot(cells.ravel(), self.fields, 1)
         return cell_explanation(self.name, pair, squares, squares)
-
-
-@cache
-def threshold() -> float:
-    """Of the shipped model."""
-    return default_verifier().calibration.threshold(1e-3).value
 
 
 def _shares(count: int, size: int, width: float) -> Maps:

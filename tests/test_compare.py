@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cosine
 
-from xcos.compare import NormWeighted, TrustWeighted, Uniform, vectors_as_grids
+from xcos.compare import TILE, NormWeighted, TrustWeighted, Uniform, vectors_as_grids
 from xcos.errors import InvalidArgument
 from xcos.interfaces import Comparator
 from xcos.types import Comparison, Grids
@@ -224,3 +224,47 @@ def test_all_scores_are_those_of_the_maps(weighting: Uniform | NormWeighted | Tr
 def test_all_scores_of_grids_that_differ_in_shape_are_refused() -> None:
     with pytest.raises(InvalidArgument):
         Uniform().score_all(np.ones((2, 3, 3, 4), np.float32), np.ones((2, 3, 2, 4), np.float32))
+
+
+def test_encoded_faces_score_as_the_maps_do() -> None:
+    """All pairs in more than one tile, and listed pairs; cells without features, and a face of nothing else."""
+    random = np.random.default_rng(4)
+    probes, references = (random.normal(size=(n, 3, 2, 8)).astype(np.float32) for n in (TILE + 3, 5))
+    probes *= random.gamma(0.5, 2, (*probes.shape[:3], 1)).astype(np.float32)
+    probes[1, 0, 0], probes[2], references[3, 1, 1] = 0, 0, 0
+    weighting = TrustWeighted()
+    one, other = weighting.encode(probes), weighting.encode(references)
+    pairs = np.array(list(np.ndindex(len(probes), 5)))
+    similarity, attention = weighting.maps(probes[pairs[:, 0]], references[pairs[:, 1]])
+    expected = (similarity * attention).sum(axis=(1, 2))
+    np.testing.assert_allclose(weighting.score_all_of(one, other).ravel(), expected, atol=1e-6)
+    np.testing.assert_allclose(weighting.score_pairs(one, other, pairs), expected, atol=1e-6)
+    assert weighting.score_pairs(one, other, pairs[:0]).shape == (0,)
+    np.testing.assert_allclose(weighting.score_all_of(one[2:4], other).ravel(), expected[10:20], atol=1e-6)
+
+
+def test_swapping_changes_no_bit_of_listed_scores() -> None:
+    one, other = (TrustWeighted().encode(random_grids(seed, 40)) for seed in (20, 21))
+    pairs = np.random.default_rng(0).integers(0, 40, (300, 2))
+    there, back = (
+        TrustWeighted().score_pairs(*sides, listed)
+        for sides, listed in (((one, other), pairs), ((other, one), pairs[:, ::-1]))
+    )
+    np.testing.assert_array_equal(there, back)
+
+
+@pytest.mark.parametrize("pairs", [[[0, 6]], [[-1, 0]], [[0.0, 1.0]], [0, 1], [[0, 1, 2]]])
+def test_pairs_that_are_not_in_the_lists_are_refused(pairs: list[object]) -> None:
+    faces = TrustWeighted().encode(random_grids(22))
+    with pytest.raises(InvalidArgument, match="whole numbers from 0, below 6 and 6"):
+        TrustWeighted().score_pairs(faces, faces, np.array(pairs))
+
+
+def test_encoded_faces_of_other_grids_are_refused() -> None:
+    one, other = (TrustWeighted().encode(random_grids(23, channels=channels)) for channels in (8, 16))
+    with pytest.raises(InvalidArgument, match="encode grids of one model"):
+        TrustWeighted().score_all_of(one, other)
+    with pytest.raises(InvalidArgument, match="encode grids of one model"):
+        TrustWeighted().score_pairs(one, other, np.zeros((1, 2), int))
+    with pytest.raises(InvalidArgument, match="rows, cols, channels"):
+        TrustWeighted().encode(np.ones((4, 8), np.float32))

@@ -45,6 +45,12 @@ def desk(tmp_path: Path, calibrated: Path, monkeypatch: pytest.MonkeyPatch) -> P
     shutil.copy(DATA / "examples" / "0_smile.jpg", tmp_path / "reference.jpg")
     shutil.copytree(calibrated, tmp_path, dirs_exist_ok=True)
     (tmp_path / "pairs.csv").write_text("probe,reference,mated\nprobe.jpg,reference.jpg,1\n")
+    for person in range(5):
+        home = tmp_path / "visitors" / f"visitor {person}"
+        home.mkdir(parents=True)
+        for view in ("front", "smile", "light"):
+            shutil.copy(DATA / "examples" / f"{person}_{view}.jpg", home)
+    shutil.copy(DATA / "examples" / "0_yaw.jpg", tmp_path / "at-the-desk.jpg")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -156,3 +162,27 @@ def test_the_documented_json_keys_are_those_of_the_code(desk: Path) -> None:
     rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / "json.md").read_text("utf-8"), re.M)
     documented = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
     assert documented == set(json.loads(done.stdout))
+
+
+def test_the_model_card_shows_the_figures_that_were_written_beside_the_shipped_weights() -> None:
+    folder = DATA / "models" / "xcos-dlib-7x7"
+    note = json.loads((folder / "figures.json").read_text("utf-8"))
+    assert note["sha256"] == hashlib.sha256((folder / "stage.npz").read_bytes()).hexdigest()
+    figures, kinds = note["figures"], ("mask", "sunglasses", "squares", "blob")
+    page = (ROOT / "docs" / "models" / "xcos-dlib-7x7.md").read_text("utf-8")
+    tables = [figures["clear"], *(figures[kind]["table"] for kind in kinds), figures["covered"]]
+    titles = {
+        "vector": "the published vector",
+        "learned": "**learned trust**",
+        "norm": "same grid, norm",
+        "uniform": "same grid, uniform",
+    }
+    for name, title in titles.items():
+        line = re.search(rf"^\| {re.escape(title)} \|(.*)\|$", page, re.M)
+        assert line is not None, title
+        shown = [cell.split()[0] for cell in line[1].split("|")]
+        assert shown == [f"{100 * table[name]['accuracy']:.2f}" for table in tables]
+    names = {"blob": "strokes"}
+    ratios = ", ".join(f"{names.get(kind, kind)} {figures[kind]['attention_over_area']:.3f}" for kind in kinds)
+    assert f"| {ratios} |" in page
+    assert f"| {figures['spearman']:.3f} |" in page

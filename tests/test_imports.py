@@ -20,7 +20,7 @@ ROWS = (
     {"extractor", "verification", "canvas"},
     {"draw", "report", "verifier"},
     {"pairs", "detectors", "embedders", "comparators"},
-    {"catalog", "models", "evaluation", "explainers", "testing"},
+    {"catalog", "models", "evaluation", "explainers", "gallery", "testing"},
     {"training"},
     {"gradients"},
     {"cli", "__main__"},

@@ -14,7 +14,7 @@ from heads import CHANNELS, COLS, FEATURES, ORDERLESS, ROWS, WEIGHTINGS, grids, 
 from onnx import helper, numpy_helper
 
 from xcos.comparators import EncodedFaces, LearnedHead, stack_encodings
-from xcos.comparators.attention import SIDE, Attention, PairNetwork
+from xcos.comparators.attention import LISTED, SIDE, TILE, Attention, PairNetwork
 from xcos.comparators.weighting import BLOCK
 from xcos.errors import IncompatibleTemplates, InvalidArgument, InvalidModel
 from xcos.testing import ContractBroken, check_comparator
@@ -57,7 +57,7 @@ def test_maps_and_scores_are_those_of_the_trained_module(weighting: str, tmp_pat
 @EVERY
 def test_all_pairs_and_listed_pairs_score_as_the_trained_module_does(weighting: str, tmp_path: Path) -> None:
     # More faces and pairs than one block of each kind holds.
-    n, m = 2 * SIDE + 3, SIDE + 5
+    n, m = TILE + SIDE + 3, SIDE + 5
     a, b = grids(1, n), grids(2, m)
     learned = opened(tmp_path, trained(weighting))
     probes, references = learned.encode(as_templates(a)), learned.encode(as_templates(b))
@@ -65,7 +65,7 @@ def test_all_pairs_and_listed_pairs_score_as_the_trained_module_does(weighting: 
     scores = learned.score_all(probes, references)
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, expected, atol=1e-6)
-    pairs = np.random.default_rng(0).integers(0, (n, m), (2 * BLOCK + 7, 2))
+    pairs = np.random.default_rng(0).integers(0, (n, m), (2 * max(BLOCK, LISTED) + 7, 2))
     listed = learned.score_pairs(probes, references, pairs)
     np.testing.assert_allclose(listed, expected[pairs[:, 0], pairs[:, 1]], atol=1e-6)
 

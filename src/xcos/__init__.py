@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from xcos.errors import UsageError as UsageError
     from xcos.errors import XcosError as XcosError
     from xcos.extractor import Extractor as Extractor
+    from xcos.gallery.gallery import Gallery as Gallery
+    from xcos.gallery.identifier import Identifier as Identifier
+    from xcos.gallery.store import Enrolment as Enrolment
+    from xcos.gallery.store import layout_of as layout_of
     from xcos.images import read_image as read_image
     from xcos.models import FaceModel as FaceModel
     from xcos.models import read_model as read_model
@@ -73,6 +77,10 @@ _HOME = {
     "UsageError": "errors",
     "XcosError": "errors",
     "Extractor": "extractor",
+    "Gallery": "gallery.gallery",
+    "Identifier": "gallery.identifier",
+    "Enrolment": "gallery.store",
+    "layout_of": "gallery.store",
     "read_image": "images",
     "FaceModel": "models",
     "read_model": "models",

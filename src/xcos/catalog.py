@@ -177,7 +177,7 @@ def build_detector(name: str, template: CropTemplate) -> Detector:
         return _named(FILE_DETECTORS, kind, "detector")(file)
     if kind in FILE_DETECTORS:
         raise InvalidArgument(f"detector {kind} needs its model: {kind}:FILE.onnx")
-    return _named(DETECTORS, name, "detector")(template)
+    return _named(DETECTORS, name, "detector", *(f"{each}:FILE.onnx" for each in FILE_DETECTORS))(template)
 
 
 def build_explainer(
@@ -257,12 +257,15 @@ def build_embedder(name: str, card: str | Path = "") -> Embedder:
     return _named(EMBEDDERS, name, "embedder")()
 
 
-def _named(table: dict[str, T], name: str, what: str) -> T:
+def _named(table: dict[str, T], name: str, what: str, *others: str) -> T:
+    """What stands in the table; ``others`` are forms of a name that the error tells of too."""
     if name in table:
         return table[name]
     near = get_close_matches(name.lower().replace("_", "-"), table, n=3, cutoff=0.65)
     hint = f"did you mean {' or '.join(near)}? There are" if near else "one of"
-    raise InvalidArgument(f"{what} {name!r} is unknown; {hint} {', '.join(sorted(table))}", name=name, near=near)
+    raise InvalidArgument(
+        f"{what} {name!r} is unknown; {hint} {', '.join(sorted([*table, *others]))}", name=name, near=near
+    )
 
 
 def packaged_calibration(model: str, comparator: str) -> Calibration:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xcos.errors import InvalidArgument
-from xcos.types import Floats, Grids, Maps
+from xcos.types import Floats, Grids, Maps, freeze
+
+TILE = 1024  # probes and references; the scores of a tile stay in the cache while they are divided
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,77 @@ class TrustWeighted:
 
     def score_all(self, probes: Grids, references: Grids) -> Floats:
         """``(n, m)`` scores of every probe with every reference, by two matrix products in single precision."""
-        sides = _same_shape(probes, references)
-        one, other = (side.reshape(len(side), -1) for side in sides)
-        trust, other_trust = (np.linalg.norm(side, axis=3).reshape(len(side), -1) for side in sides)
-        totals = trust @ other_trust.T
-        scores: Floats = np.divide(one @ other.T, totals, out=np.zeros_like(totals), where=totals > 0)
-        return scores
+        return self.score_all_of(*map(self.encode, _same_shape(probes, references)))
+
+    def encode(self, grids: Grids) -> TrustedFaces:
+        """What scores need of n faces, to be made once per face."""
+        if grids.ndim != 4:
+            raise InvalidArgument(f"grids must be (n, rows, cols, channels), got {grids.shape}")
+        n, rows, cols, channels = grids.shape
+        cells = grids.astype(np.float32, copy=False).reshape(n, rows * cols, channels)
+        return TrustedFaces(cells.reshape(n, -1), np.linalg.norm(cells, axis=2))
+
+    def score_all_of(self, probes: TrustedFaces, references: TrustedFaces) -> Floats:
+        """As :meth:`score_all`, of encoded faces."""
+        _require_same_cells(probes, references)
+        return ratios_of_products((probes.features, references.features), (probes.trust, references.trust))
+
+    def score_pairs(self, probes: TrustedFaces, references: TrustedFaces, pairs: NDArray[np.integer]) -> Floats:
+        """``(p,)`` scores of listed pairs, in single precision; ``pairs`` (p, 2) holds indices of either side.
+
+        Swapping the two sides changes no bit. Each product reads both faces where they lie: to gather them first would
+        move 50 kB a pair twice.
+        """
+        _require_same_cells(probes, references)
+        require_pairs(pairs, len(probes), len(references))
+        first, second = pairs.T
+        products = (probes.features[i].dot(references.features[j]) for i, j in pairs.tolist())
+        scores = np.fromiter(products, np.float32, len(pairs))
+        totals = np.vecdot(probes.trust[first], references.trust[second])
+        return np.divide(scores, totals, out=scores, where=totals > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class TrustedFaces:
+    """n faces as :class:`TrustWeighted` scores them; ``faces[indices]`` picks some of them."""
+
+    features: Floats
+    """``(n, cells · channels)`` float32: the grids, flat."""
+    trust: Floats
+    """``(n, cells)`` float32: the length of each cell's features."""
+
+    def __post_init__(self) -> None:
+        freeze(self, features=self.features, trust=self.trust)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __getitem__(self, indices: NDArray[np.integer] | slice) -> TrustedFaces:
+        return TrustedFaces(self.features[indices], self.trust[indices])
+
+
+def ratios_of_products(values: tuple[Floats, Floats], weights: tuple[Floats, Floats]) -> Floats:
+    """``(n, m)``: products of (n, d) and (m, d) values over those of their weights ≥ 0; 0 where these are all 0."""
+    (a, b), (u, v) = values, weights
+    ratios = np.empty((len(a), len(b)), np.float32)
+    for i in range(0, len(a), TILE):
+        for j in range(0, len(b), TILE):
+            tile, totals = ratios[i : i + TILE, j : j + TILE], u[i : i + TILE] @ v[j : j + TILE].T
+            np.matmul(a[i : i + TILE], b[j : j + TILE].T, out=tile)
+            totals[totals == 0] = np.inf
+            tile /= totals
+    return ratios
+
+
+def require_pairs(pairs: NDArray[np.integer], probes: int, references: int) -> None:
+    """Refused unless they are (p, 2) indices of so many probes and references."""
+    counts = np.array([probes, references])
+    fits = pairs.ndim == 2 and pairs.shape[1] == 2 and np.issubdtype(pairs.dtype, np.integer)
+    if not fits or bool(((pairs < 0) | (pairs >= counts)).any()):
+        raise InvalidArgument(
+            f"pairs must be (p, 2) whole numbers from 0, below {counts[0]} and {counts[1]}, got {pairs.shape} "
+            f"{pairs.dtype}" + (f" from {pairs.min()} to {pairs.max()}" if pairs.size else "")
+        )
 
 
 def vectors_as_grids(vectors: Floats) -> Grids:
@@ -104,6 +172,12 @@ def _same_shape(probes: Grids, references: Grids) -> tuple[Floats, Floats]:
             f"grids must be (n, rows, cols, channels) and (m, …) alike, got {probes.shape} and {references.shape}"
         )
     return probes.astype(np.float32, copy=False), references.astype(np.float32, copy=False)
+
+
+def _require_same_cells(probes: TrustedFaces, references: TrustedFaces) -> None:
+    shapes = [(side.features.shape[1], side.trust.shape[1]) for side in (probes, references)]
+    if shapes[0] != shapes[1]:
+        raise InvalidArgument(f"faces have {shapes[0]} and {shapes[1]} numbers and cells; encode grids of one model")
 
 
 def _unit(values: Floats) -> Floats:

@@ -61,6 +61,36 @@ def evidence_picture(result: Verification, *, scale: float = 2.0) -> Pixels:
     return canvas.pixels()
 
 
+def candidate_picture(
+    probe: Sample,
+    comparison: Comparison,
+    *,
+    title: str,
+    subtitle: str,
+    threshold: float | None,
+    difference: Maps | None = None,
+    scale: float = 2.0,
+) -> Pixels:
+    """The probe's crop and the maps of its comparison with a candidate, whose photo nobody has.
+
+    ``difference`` is how much more each cell adds for this candidate than for another; it adds up to the difference of
+    the scores. Without a ``threshold`` colours change at a similarity of 0. (H, W, 3) RGB.
+    """
+    canvas = Canvas(WIDTH, 370, scale)
+    canvas.text(MARGIN, 38, _fitted(canvas, title, size=19), 19)
+    canvas.text(MARGIN, 60, _fitted(canvas, subtitle), 13, SOFT)
+    across = [MARGIN + index * (PANEL + GAP) for index in range(5)]
+    _crop(canvas, across[0], 106, "Probe", probe, comparison.similarity.shape)
+    for x, view in zip(across[1:4], map_views(comparison, threshold), strict=True):
+        _map(canvas, x, 106, view)
+    if difference is not None:
+        most = float(np.abs(difference).max()) or 1e-9
+        ticks = ((-most, f"{-most:.3f}"), (0.0, "0"), (most, f"{most:.3f}"))
+        words = f"Ahead of the next: {difference.sum():+.4f}"
+        _map(canvas, across[4], 106, MapView(words, difference, diverging(-most, 0.0, most), ticks))
+    return canvas.pixels()
+
+
 @dataclass(frozen=True, eq=False)
 class MapView:
     """One map of a comparison and how it is coloured."""
@@ -72,9 +102,9 @@ class MapView:
     """Values and words along the colour bar."""
 
 
-def map_views(comparison: Comparison, threshold: float) -> tuple[MapView, MapView, MapView]:
-    """Similarity, whose colours change at what the ``threshold`` asks of a cell, attention and contribution."""
-    asked = asked_of_cells(comparison, threshold)
+def map_views(comparison: Comparison, threshold: float | None) -> tuple[MapView, MapView, MapView]:
+    """Similarity, whose colours change at what the ``threshold`` asks of a cell (None: 0), attention, contribution."""
+    asked = 0.0 if threshold is None else asked_of_cells(comparison, threshold)
     low = min(-1 + 2 * asked, float(comparison.similarity.min()))
     most = float(comparison.attention.max())
     least, largest = min(0.0, float(comparison.contribution.min())), max(0.0, float(comparison.contribution.max()))
@@ -83,7 +113,7 @@ def map_views(comparison: Comparison, threshold: float) -> tuple[MapView, MapVie
             "Similarity of each cell",
             comparison.similarity,
             diverging(low, asked, 1.0),
-            ((low, f"{low:.2f}"), (asked, f"{asked:.2f} threshold"), (1.0, "1")),
+            ((low, f"{low:.2f}"), (asked, "0" if threshold is None else f"{asked:.2f} threshold"), (1.0, "1")),
         ),
         MapView(
             "Attention: weight of each cell",
@@ -134,9 +164,9 @@ def _doubts(canvas: Canvas, result: Verification) -> list[str]:
     return lines
 
 
-def _fitted(canvas: Canvas, words: str, end: str = "") -> str:
+def _fitted(canvas: Canvas, words: str, end: str = "", size: float = 13) -> str:
     """``words`` and ``end`` in one line; where they are too long, ``words`` are cut."""
-    while canvas.text_width(words + end, 13) > WIDTH - 2 * MARGIN:
+    while canvas.text_width(words + end, size) > WIDTH - 2 * MARGIN:
         words = words[:-5].rstrip() + " …"
     return words + end
 

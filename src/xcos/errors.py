@@ -12,7 +12,12 @@
     │   ├── InvalidConfig           invalid_config
     │   ├── InvalidModel            invalid_model
     │   ├── NetworkInTraining       network_in_training
-    │   └── IncompatibleTemplates   incompatible_templates
+    │   ├── IncompatibleTemplates   incompatible_templates
+    │   ├── InvalidGallery          invalid_gallery
+    │   ├── InvalidImport           invalid_import
+    │   ├── AlreadyEnrolled         already_enrolled
+    │   ├── NoSuchSubject           no_such_subject
+    │   └── PurposeMismatch         purpose_mismatch
     ├── InputRefused          a photo cannot be used                (command line: exit 4)
     │   ├── UnreadableSource        unreadable_source
     │   ├── UnsupportedFormat       unsupported_format
@@ -27,7 +32,10 @@
     └── InstallationError     this installation cannot do it        (command line: exit 5)
         ├── MissingPackage          missing_package
         ├── WeightsMissing          weights_missing
-        └── WeightsMismatch         weights_mismatch
+        ├── WeightsMismatch         weights_mismatch
+        ├── StoreBusy               store_busy
+        ├── StoreDamaged            store_damaged
+        └── StoreFailed             store_failed
 
 A message is one sentence group that says what came, what was wanted and what to do. ``details`` holds the
 same facts as plain JSON values. The code is part of the public interface: it does not change.
@@ -112,6 +120,36 @@ class IncompatibleTemplates(UsageError):
     """Templates of different models, which must not be compared."""
 
     code = "incompatible_templates"
+
+
+class InvalidGallery(UsageError):
+    """A file that is no gallery of this program, or one of a version it does not know; it was left as it was."""
+
+    code = "invalid_gallery"
+
+
+class InvalidImport(UsageError):
+    """An exported gallery cannot be imported; the message names the file and the line, and nothing was imported."""
+
+    code = "invalid_import"
+
+
+class AlreadyEnrolled(UsageError):
+    """The subject, or the same photo of it, is in the gallery already."""
+
+    code = "already_enrolled"
+
+
+class NoSuchSubject(UsageError):
+    """The gallery has no subject of this id."""
+
+    code = "no_such_subject"
+
+
+class PurposeMismatch(UsageError):
+    """A search for another purpose than the gallery was made for."""
+
+    code = "purpose_mismatch"
 
 
 class InputRefused(XcosError):
@@ -202,3 +240,21 @@ class WeightsMismatch(InstallationError):
     """A weight file is not the one that was published; it was not loaded."""
 
     code = "weights_mismatch"
+
+
+class StoreBusy(InstallationError):
+    """Another process keeps writing to the same store; nothing was changed."""
+
+    code = "store_busy"
+
+
+class StoreDamaged(InstallationError):
+    """A store's file is damaged: what it says cannot be relied on."""
+
+    code = "store_damaged"
+
+
+class StoreFailed(InstallationError):
+    """The disk is full, protected or broken; what was acknowledged before stands."""
+
+    code = "store_failed"

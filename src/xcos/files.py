@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from xcos.errors import InvalidArgument
 
@@ -19,18 +20,29 @@ def write_atomically(path: str | Path, content: bytes | Iterable[bytes], *, flus
 
     A symbolic link is followed; what is no regular file (a device, a pipe) is refused, never replaced.
     """
+    with replacing(path, flush=flush) as file:
+        file.writelines([content] if isinstance(content, bytes) else content)
+
+
+@contextmanager
+def replacing(path: str | Path, *, private: bool = False, flush: bool = True) -> Iterator[BinaryIO]:
+    """A file that takes the place of ``path`` when the block ends well, as :func:`write_atomically`.
+
+    ``private`` leaves it to be read by its owner alone.
+    """
     path = target_of(path)
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines([content] if isinstance(content, bytes) else content)
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
             file.flush()
             if flush:
                 os.fsync(descriptor)
-        Path(temporary).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        if not private:
+            Path(temporary).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
         Path(temporary).replace(path)
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -44,6 +56,31 @@ def write_through(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def new_file(path: str | Path) -> Iterator[tuple[Path, Path]]:
+    """The path and an empty file beside it, which gets that name when the block ends well; only its owner may read it.
+
+    A file that has the name already, or gets it meanwhile, is refused and stays as it is.
+    """
+    path = target_of(path)
+    taken = InvalidArgument(f"{path} is there already; give another name", path=str(path))
+    if path.exists():
+        raise taken
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+        os.close(descriptor)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    temporary = Path(name)
+    try:
+        yield path, temporary
+        os.link(temporary, path)
+    except FileExistsError as error:
+        raise taken from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def require_writable(path: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:

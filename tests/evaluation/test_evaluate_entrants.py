@@ -233,6 +233,7 @@ def test_an_onnx_file_is_evaluated_with_its_card_wherever_that_lies(desk: Path) 
         (("--scores", "scores.csv", "--mirror"), "invalid_argument"),
         (("--model", "mine:Angle", "--detector", "mtcnn"), "invalid_argument"),
         (("--scores", "missing.csv"), "invalid_protocol"),
+        (("--model", "mine:Angle", "--seed", "-1"), "invalid_argument"),
     ],
 )
 def test_requests_that_contradict_themselves_are_refused(

@@ -14,14 +14,16 @@ import pytest
 from fakes import AngleEmbedder, FixedDetector, calibration, face, pixels, save_photo
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import det_curve
 
 from xcos.compare import Uniform
 from xcos.errors import InvalidArgument
 from xcos.evaluation.discards import OF_PHOTOS, VECTOR_LENGTH, discards, sample_qualities
 from xcos.evaluation.embedding import FailedPhoto, embed_samples
 from xcos.evaluation.evidence import Evidence, EvidenceSource
-from xcos.evaluation.figures import NESTED, WORST, against, figures_of
+from xcos.evaluation.figures import FMRS, NESTED, WORST, against, figures_of
 from xcos.evaluation.groups import MOST_GROUPS, group_figures
+from xcos.evaluation.operating import common_rate
 from xcos.evaluation.protocol import PhotoSource, Samples, SampleSource, VerificationProtocol, single
 from xcos.evaluation.report import (
     FACES,
@@ -85,7 +87,8 @@ def scored_of(
 
 def evaluation_of(*scored: Scored, protocol: VerificationProtocol, pictures: bool = True) -> Evaluation:
     estimates = [Estimates(each.scores, draws=100) for each in scored]
-    figures = tuple(figures_of(protocol, each, of) for each, of in zip(scored, estimates, strict=True))
+    fmr = common_rate(estimates, FMRS)
+    figures = tuple(figures_of(protocol, each, of, fmr=fmr) for each, of in zip(scored, estimates, strict=True))
     drawn = np.random.default_rng(1)
 
     def evidence() -> Evidence:
@@ -238,6 +241,24 @@ def test_the_operating_point_is_the_lowest_rate_that_the_sample_supports(full: E
     assert found.operating.fnmr.value == (~at[scores.mated]).mean()
 
 
+def test_matchers_of_a_report_are_counted_at_one_rate_that_all_of_them_support() -> None:
+    protocol = protocol_of()
+    sound = scored_of(protocol, "sound", failing=0)
+    other = ~protocol.mated
+    certain = sound.scores.scores.copy()
+    certain[other] = np.where(np.arange(other.sum()) < 40, certain[other], -5.0)  # 40 non-mated scores tell anything
+    columns = ("mated", "probe_subject", "reference_subject")
+    poor = ScoreSet(certain, *(getattr(sound.scores, name) for name in columns))
+    estimates = [Estimates(each, draws=100) for each in (sound.scores, poor)]
+    rates = [0.1, 0.05, 0.04, 0.02]
+    alone = [common_rate([each], rates) for each in estimates]
+    for each, rate in zip(estimates, alone, strict=True):
+        supported = [at.supported for at in each.fnmr_at_fmrs(rates)]
+        assert rate == min((at for at, ok in zip(rates, supported, strict=True) if ok), default=None)
+    assert alone[0] != alone[1]
+    assert common_rate(estimates, rates) == (None if None in alone else max(filter(None, alone)))
+
+
 def test_without_a_supported_rate_it_is_that_of_the_equal_error_rate() -> None:
     protocol = protocol_of()
     scored = scored_of(protocol, "toy")
@@ -247,8 +268,10 @@ def test_without_a_supported_rate_it_is_that_of_the_equal_error_rate() -> None:
     )
     columns = ("scores", "mated", "probe_subject", "reference_subject")
     scores = ScoreSet(*(getattr(scored.scores, name)[few] for name in columns))
-    found = figures_of(small, dataclasses.replace(scored, scores=scores), Estimates(scores, draws=100))
-    assert found.operating.fmr is None
+    estimates = Estimates(scores, draws=100)
+    fmr = common_rate([estimates], FMRS)
+    found = figures_of(small, dataclasses.replace(scored, scores=scores), estimates, fmr=fmr)
+    assert found.operating.fmr is found.discards_at.fmr is None
     assert found.operating.threshold == Estimates(scores).rates.eer.threshold
     assert "equal error rate" in found.operating.told
 
@@ -323,7 +346,7 @@ def test_scores_of_another_scale_have_no_accuracy_at_thresholds_of_cosines() -> 
     scores = ScoreSet(100 * scored.scores.scores, *(
         getattr(scored.scores, name) for name in ("mated", "probe_subject", "reference_subject")
     ))  # fmt: skip
-    found = figures_of(protocol, dataclasses.replace(scored, scores=scores), Estimates(scores, draws=100))
+    found = figures_of(protocol, dataclasses.replace(scored, scores=scores), Estimates(scores, draws=100), fmr=0.1)
     assert [each.found is None for each in found.folds] == [True, False, False]
     assert "thresholds of -1 to" in found.folds[0].estimate.reason
 
@@ -508,11 +531,43 @@ def test_a_model_without_a_grid_is_shown_by_its_faces_alone(full: Evaluation) ->
 # Charts and summary
 
 
+def test_the_page_shows_the_det_curve_of_the_scores(full: Evaluation) -> None:
+    # Two labels of each axis say where rates lie; every point drawn is one of scikit-learn's curve, from end to end.
+    page = report_html(full, full.to_dict())
+    chart = re.findall(r'<svg class="chart".*?</svg>', page, re.DOTALL)[0]
+    across, up = (
+        {label: float(at) for at, label in re.findall(pattern, chart)}
+        for pattern in (
+            r'<text x="([\d.]+)" y="[\d.]+" text-anchor="middle" class="tick">(1e-1|1)<',
+            r'<text x="[\d.]+" y="([\d.]+)" text-anchor="end" class="tick">(1e-1|1)<',
+        )
+    )
+    curves = re.findall(r'<polyline points="([^"]+)" class="(c\d)"', chart)
+    assert len(curves) == len(full.scored)
+    for (drawn, color), scored in zip(curves, full.scored, strict=True):
+        assert re.search(rf"\.{color} {{ stroke: var", page)
+        found = np.array([[float(number) for number in point.split(",")] for point in drawn.split()])
+        scores = np.maximum(scored.scores.scores, -9.0)  # of failures, which match at no threshold
+        fmr, fnmr, thresholds = det_curve(scored.scores.mated, scores)
+        rates = np.stack([fmr, fnmr])[:, thresholds > -9]
+        rates = np.append(rates, [[0.0], [1.0]], axis=1)  # where none match, which scikit-learn leaves out
+        least = 0.5 / np.array([(~scored.scores.mated).sum(), scored.scores.mated.sum()])
+        wanted = np.log10(np.maximum(rates, least[:, None])).T
+        for axis, (labels, shift) in enumerate(((across, 0.0), (up, 4.0))):
+            one = labels["1"] - shift
+            found[:, axis] = (found[:, axis] - one) / (labels["1"] - labels["1e-1"])
+        distances = np.abs(found[:, None] - wanted[None]).max(axis=2)
+        assert distances.min(axis=1).max() < 2e-3  # a tenth of a pixel
+        assert len(found) > 20
+        np.testing.assert_allclose(found.min(axis=0), wanted.min(axis=0), atol=2e-3)
+        np.testing.assert_allclose(found.max(axis=0), wanted.max(axis=0), atol=2e-3)
+
+
 def test_a_chart_drops_no_matcher_and_needs_no_colour() -> None:
     protocol = protocol_of(folds=2)
     scored = [scored_of(protocol, f"toy/{at}", seed=at) for at in range(7)]
     estimates = [Estimates(each.scores, draws=100) for each in scored]
-    figures = [figures_of(protocol, each, of) for each, of in zip(scored, estimates, strict=True)]
+    figures = [figures_of(protocol, each, of, fmr=0.1) for each, of in zip(scored, estimates, strict=True)]
     from xcos.evaluation.charts import DASHES, MARKS, det_chart
 
     chart = det_chart(figures, 1440, 240)

@@ -272,7 +272,7 @@ def test_which_face_is_meant_can_be_said(capsys: Capture, tmp_path: Path) -> Non
         (("--method", "grad-cam", "--option", "layer=last"), "no module 'last'"),
         (("--method", "xssab", "--embedder", "dlib", "--comparator", "trust"), "no packaged calibration"),
         (("--seed", "3"), "method own has no option seed"),
-        (("--method", "x-face", "--budget", "3"), "method x-face has no option masks; it has comparing, fill"),
+        (("--method", "x-face", "--budget", "3"), "method x-face has no option masks; it has comparing, stride, fill"),
         (("--method", "rise", "--budget", "1"), "at least 2 masks"),
         (("--method", "rise", "--option", "keep"), "must be NAME=VALUE, got 'keep'"),
         (("--method", "rise", "--seed", "1", "--option", "seed=2"), "seed is given twice"),
@@ -286,7 +286,7 @@ def test_which_face_is_meant_can_be_said(capsys: Capture, tmp_path: Path) -> Non
         (("--method", "centered", "--fmr", "0"), "fmr"),
         (("--method", "centered", "--calibration", "card.json"), "card.json"),
         (("--embedder", "nothing"), "embedder 'nothing' is unknown"),
-        (("--detector", "nothing"), "detector 'nothing' is unknown"),
+        (("--detector", "nothing"), "detector 'nothing' is unknown; one of mtcnn, whole-image, yunet:FILE.onnx"),
         (("--model", "nowhere"), "nowhere"),
     ],
 )

@@ -7,24 +7,17 @@ from __future__ import annotations
 
 import ast
 import json
-import math
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
-from xml.etree import ElementTree
+from typing import NamedTuple
 
-import numpy as np
 import pytest
 import torch
-from sklearn.metrics import det_curve
 from tiny_training import BACKBONE, HEAD, Listening, write_config, write_faces
 
 import xcos.evaluation.protocols
 from xcos.catalog import DATA
 from xcos.errors import InvalidConfig
-from xcos.evaluation.charts import det_chart
-from xcos.evaluation.figures import Figures
 from xcos.evaluation.protocols import READERS
 from xcos.explainers.explanation import Cost
 from xcos.explainers.semantic.check import check_sentences
@@ -141,7 +134,7 @@ TESTS = (
     Defect(
         13,
         "the ROC plot is drawn without its curve",
-        ("training/test_published_defects.py::test_the_plot_of_errors_shows_the_curve_of_the_scores",),
+        ("evaluation/test_evaluation_report.py::test_the_page_shows_the_det_curve_of_the_scores",),
     ),
     Defect(
         14,
@@ -251,35 +244,6 @@ def test_words_quote_how_much_a_region_counts_and_judge_it_by_no_threshold(eyes:
     assert not any("important" in line for line in told)
     for wording in ("The eyes are not important.", "The eyes are important."):
         assert not any(verdict.accepted for verdict in check_sentences(wording, measured(eyes, rest)))
-
-
-# 13
-
-
-def test_the_plot_of_errors_shows_the_curve_of_the_scores() -> None:
-    generator = np.random.default_rng(0)
-    mated, scores = np.repeat([True, False], 200), np.r_[generator.normal(1.5, 1, 200), generator.normal(0, 1, 200)]
-    fmr, fnmr, _ = det_curve(mated, scores)
-    shown = cast(Figures, SimpleNamespace(matcher="toy", band=(), det=(fmr, fnmr)))
-    least = 1e-3
-    picture = ElementTree.fromstring(det_chart([shown], 500, 500).split("<p ")[0])
-    tag = "{http://www.w3.org/2000/svg}"
-    (curve,) = picture.iter(f"{tag}polyline")
-    points = np.array([[float(number) for number in point.split(",")] for point in curve.attrib["points"].split()])
-    ticks = picture.findall(f"{tag}text")
-    columns = {each.text: float(each.attrib["x"]) for each in ticks if each.attrib["text-anchor"] == "middle"}
-    rows = {each.text: float(each.attrib["y"]) - 4 for each in ticks if each.attrib["text-anchor"] == "end"}
-
-    def rates(places: Any, labels: dict[str | None, float]) -> Any:
-        """Rates at these places of a logarithmic axis, by two of its labels."""
-        decade = labels["1"] - labels["1e-1"]
-        return 10 ** ((places - labels["1"]) / decade)
-
-    assert len(points) == len(fmr) > 20
-    np.testing.assert_allclose(rates(points[:, 0], columns), np.maximum(fmr, least), rtol=0.02)
-    np.testing.assert_allclose(rates(points[:, 1], rows), np.maximum(fnmr, least), rtol=0.02)
-    assert curve.attrib["stroke"] not in ("none", "white", "#fff")
-    assert math.dist(points.min(axis=0), points.max(axis=0)) > 300
 
 
 # 16

@@ -201,6 +201,23 @@ def test_another_configuration_is_not_gone_on_with(
     assert (folder / "out" / "config.toml").read_text() == kept
 
 
+@pytest.mark.parametrize(
+    ("checkpoint_every", "said"),
+    [(1, r"is no longer finite after step 1"), (100, r"the loss is .* after step 2 and training cannot go on")],
+)
+def test_a_training_whose_numbers_burst_keeps_none_of_them_and_says_what_can_be_done(
+    folder: Path, checkpoint_every: int, said: str
+) -> None:
+    text = BACKBONE.replace("checkpoint_every = 1", f"checkpoint_every = {checkpoint_every}")
+    write_config(folder, text.replace("rate = 0.05", "rate = 1e38"))
+    with pytest.raises(InvalidConfig, match=rf"{said}; lower optimizer\.rate.* and start anew in another folder"):
+        go(folder)
+    assert not list_checkpoints(folder / "out" / "checkpoints")
+    write_config(folder, text)
+    with pytest.raises(InvalidConfig, match=r"or start anew in another folder"):
+        go(folder, resume=True)
+
+
 def test_what_changes_nothing_learned_may_change(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = go(folder, "whole")
     stop_after(monkeypatch, folder, 2)

@@ -101,18 +101,14 @@ def embedded(
     photos = len(samples.samples.photos)
     name = f"{matcher.model}, your own code" if isinstance(matcher, PhotoMatcher) else matcher.name
     print(f"{photos:,} photos: {name}", file=sys.stderr)
-    with progress_bar("photos", photos) as bar:
-
-        def known(count: int) -> None:
-            bar.resize(photos - count)
-
-        if isinstance(matcher, PhotoMatcher):  # what it says on stderr is for its author
-            return embed_photos(samples, matcher, cache=cache, on_photo=bar.advance, on_known=known)
-        extractor = extractor_of(matcher, options)
-        with without_decoder_chatter():
-            return embed_samples(
-                samples, extractor, cache=cache, mirror=options.mirror, on_photo=bar.advance, on_known=known
-            )
+    if isinstance(matcher, PhotoMatcher):  # what it says on stderr is for its author
+        with progress_bar("photos", photos) as bar:
+            return embed_photos(samples, matcher, cache=cache, on_photo=bar.advance,
+                                on_known=lambda count: bar.resize(photos - count))  # fmt: skip
+    extractor = extractor_of(matcher, options)
+    with progress_bar("photos", photos) as bar, without_decoder_chatter():
+        return embed_samples(samples, extractor, cache=cache, mirror=options.mirror, on_photo=bar.advance,
+                             on_known=lambda count: bar.resize(photos - count))  # fmt: skip
 
 
 def settings(built: list[Entrant], options: argparse.Namespace) -> dict[str, str]:

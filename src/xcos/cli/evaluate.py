@@ -14,7 +14,8 @@ from xcos.cli.quiet import without_decoder_chatter
 from xcos.errors import InvalidArgument
 from xcos.evaluation.embedding import EmbeddedSamples, FailedPhoto, HashedSamples, hash_photos
 from xcos.evaluation.evidence import Evidence, EvidenceSource
-from xcos.evaluation.figures import Figures, against, figures_of
+from xcos.evaluation.figures import FMRS, Figures, against, figures_of
+from xcos.evaluation.operating import common_rate
 from xcos.evaluation.own_matcher import PhotoMatcher
 from xcos.evaluation.protocol import IdentificationProtocol, VerificationProtocol
 from xcos.evaluation.protocols import read_protocol
@@ -87,10 +88,11 @@ def _pairs(
         found.append(table or _embedded_scores(protocol, hashed, name, matcher, options, cache, first=not found))
     scored = [each for one in found for each in one.scored]
     estimates = [Estimates(each.scores, seed=options.seed) for each in scored]
+    fmr = common_rate(estimates, FMRS)
     figures: list[Figures] = []
     with progress_bar("figures", 2 * len(scored) - 1) as bar:
         for each, of in zip(scored, estimates, strict=True):
-            figures.append(figures_of(protocol, each, of))
+            figures.append(figures_of(protocol, each, of, fmr=fmr))
             bar.advance()
         differences = []
         for other, of in zip(scored[1:], estimates[1:], strict=True):

@@ -99,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_lint_model(commands)
     _add_calibrate(commands)
+    _add_gallery(commands)
+    _add_enrol(commands)
+    _add_identify(commands)
     _add_demo(commands)
     _add_train(commands)
     _add_convert_weights(commands)
@@ -187,7 +190,7 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="NAME",
         help="own (default), corrrise, semantic, counterfactual, grad-cam and more; an unknown name lists all",
     )
-    command.add_argument("--seed", type=int, metavar="N", help="of methods with chance (default 0)")
+    command.add_argument("--seed", type=_seed, metavar="N", help="of methods with chance (default 0)")
     command.add_argument(
         "--budget", type=int, metavar="MASKS", help="masked copies of each photo, for methods that draw them by chance"
     )
@@ -223,6 +226,12 @@ def _face(value: str) -> FaceChoice:
     if value.isdecimal():
         return int(value)
     raise argparse.ArgumentTypeError(f"must be only, largest, center or an index from 0, got {value!r}")
+
+
+def _seed(value: str) -> int:
+    if value.isdecimal():
+        return int(value)
+    raise argparse.ArgumentTypeError(f"must be a whole number from 0, got {value!r}")
 
 
 def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -298,7 +307,7 @@ def _add_plug(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("--dataset", default="", help="name of the photos for the cards (default: of their folder)")
     command.add_argument("--cache", default="", metavar="FOLDER", help="where features are kept (default: OUT.cache)")
     command.add_argument("--steps", type=int, help="steps of fitting (default 1500)")
-    command.add_argument("--seed", type=int, default=0, help="of the fitting and the intervals (default 0)")
+    command.add_argument("--seed", type=_seed, default=0, help="of the fitting and the intervals (default 0)")
     command.add_argument(
         "--fmr", type=float, nargs="+", default=[1e-2, 1e-3], help="false match rates to report (default 0.01 0.001)"
     )
@@ -319,7 +328,7 @@ def _add_lint_model(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("data", metavar="DATA", help="folder or file of the protocol")
     command.add_argument("--card", required=True, metavar="CARD", help="what it is: card.toml or .json (docs/plug.md)")
     command.add_argument("--pairs", type=int, default=600, help="to choose on, half of them mated (default 600)")
-    command.add_argument("--seed", type=int, default=0, help="of the choice of pairs (default 0)")
+    command.add_argument("--seed", type=_seed, default=0, help="of the choice of pairs (default 0)")
     command.add_argument(
         "--only",
         nargs="+",
@@ -365,7 +374,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument(
         "--cache", default="", metavar="FOLDER", help="for features (default: FOLDER.cache beside --out)"
     )
-    command.add_argument("--seed", type=int, default=0, help="of the bootstrap over people")
+    command.add_argument("--seed", type=_seed, default=0, help="of the bootstrap over people (default 0)")
     command.add_argument(
         "--no-pictures", action="store_false", dest="pictures", help="no faces on the page, no evidence of errors"
     )
@@ -411,6 +420,98 @@ def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
         return calibrate.run(options)
 
     command.set_defaults(run=run)
+
+
+def _add_gallery(commands: argparse._SubParsersAction[_Parser]) -> None:
+    more = "A gallery is a file of people's templates for one stated purpose; photos are not kept (docs/gallery.md)."
+    summary = "make and look after a gallery of people to search"
+    group = commands.add_parser("gallery", help=summary, description=f"{summary.capitalize()}. {more}")
+    acts: argparse._SubParsersAction[_Parser] = group.add_subparsers(
+        title="acts", required=True, metavar="ACT", dest="act"
+    )
+
+    def act(name: str, summary: str) -> argparse.ArgumentParser:
+        command = _command(acts, name, summary)
+        command.add_argument("gallery", metavar="GALLERY.db", help="the gallery's file")
+        command.add_argument("--operator", default="", metavar="NAME", help="for the audit log (default: the user)")
+        command.set_defaults(run=run)
+        return command
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import gallery
+
+        return gallery.run(options)
+
+    create = act("create", "make an empty gallery")
+    create.add_argument("--purpose", required=True, metavar="TEXT", help="why people are searched; searches repeat it")
+    create.add_argument("--retention-days", required=True, type=float, metavar="DAYS", help="when subjects expire")
+    create.add_argument("--name", default="", help="default: of the file")
+    create.add_argument("--codec", default="int8", choices=("int8", "half"), help="of grids (docs/gallery.md)")
+    create.add_argument("--embedder", default="", help="whose templates (default xcos-dlib-7x7)")
+    create.add_argument("--model", default="", metavar="FOLDER", help="as 'xcos plug' wrote it")
+    act("info", "say what a gallery is and how full")
+    listed = act("list", "list the people in it")
+    listed.add_argument("--where", action="append", default=[], metavar="TAG=VALUE", help="only those; may be repeated")
+    patient = "seconds to wait for other readers (default 5)"
+    erase = act("erase", "forget people, with a receipt")
+    erase.add_argument("subjects", nargs="+", metavar="SUBJECT", help="their ids")
+    erase.add_argument("--patience", type=float, default=5.0, metavar="SECONDS", help=patient)
+    expire = act("expire", "erase everybody whose time is over, and finish erasures that are pending")
+    expire.add_argument("--patience", type=float, default=5.0, metavar="SECONDS", help=patient)
+    act("export", "write all templates to one file").add_argument("file", metavar="FILE.zip", help="it appears whole")
+    act("import", "take all templates of such a file, or none").add_argument("file", metavar="FILE.zip", help="to read")
+    act("check", "look for damage, and at the audit log")
+
+
+def _add_enrol(commands: argparse._SubParsersAction[_Parser]) -> None:
+    more = "Photos that are there already are left out: a run that was stopped goes on with the same command."
+    command = _command(commands, "enrol", "put people's photos into a gallery as templates", more)
+    command.add_argument("folder", metavar="FOLDER", help="one sub-folder of photos for each person")
+    command.add_argument("--gallery", required=True, metavar="GALLERY.db", help="made by 'xcos gallery create'")
+    command.add_argument("--face", type=_face, default="only", help="which face of a photo (default only)")
+    command.add_argument("--fmr", type=float, default=1e-3, help="of the threshold for doubts about labels")
+    command.add_argument("--operator", default="", metavar="NAME", help="for the audit log (default: the user)")
+    _add_components(command)
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import enrol
+
+        return enrol.run(options)
+
+    command.set_defaults(run=run)
+
+
+def _add_identify(commands: argparse._SubParsersAction[_Parser]) -> None:
+    more = "Every search is written to GALLERY.db.audit.jsonl. Exit code 3: the person is unknown (docs/gallery.md)."
+    command = _command(commands, "identify", "find who in a gallery is most like a photo", more)
+    command.add_argument("photos", nargs="+", metavar="PHOTO", help="one photo, or several of one person")
+    command.add_argument("--gallery", required=True, metavar="GALLERY.db", help="made by 'xcos gallery create'")
+    command.add_argument("--purpose", required=True, metavar="TEXT", help="why; it must be the gallery's own")
+    command.add_argument("--top", type=int, default=10, metavar="N", help="candidates (default 10)")
+    command.add_argument(
+        "--fpir", type=float, default=0.01, help="false positive identification rate of the threshold (default 0.01)"
+    )
+    command.add_argument(
+        "--where", action="append", default=[], metavar="TAG=VALUE", help="only those; may be repeated"
+    )
+    command.add_argument("--report", metavar="FILE.html", help="write the evidence as one self-contained page")
+    command.add_argument("--face", type=_face, default="only", help="which face of a photo (default only)")
+    command.add_argument("--operator", default="", metavar="NAME", help="for the audit log (default: the user)")
+    command.add_argument(
+        "--exact-up-to", type=int, default=100_000, metavar="N", help="templates that are all ranked (default 100,000)"
+    )
+    command.add_argument(
+        "--shortlist", type=int, default=1000, metavar="N", help="templates compared above that (default 1,000)"
+    )
+    models = _add_components(command)
+    models.add_argument("--calibration", default="", metavar="CARD.json", help="of your own embedder and comparator")
+
+    def run(options: argparse.Namespace) -> int:
+        from xcos.cli import identify
+
+        return identify.run(options)
+
+    command.set_defaults(run=run, vector_calibration="")
 
 
 def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -8,9 +8,8 @@ import numpy as np
 
 from xcos.comparators.encoded import EncodedFaces
 from xcos.comparators.weighting import Pairs, cells_of, cosine_blocks, rows_of
+from xcos.compare import ratios_of_products
 from xcos.types import Floats, Maps, Reals
-
-TILE = 1024  # probes and references; the score of a tile stays in the cache while it is divided
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,13 +88,7 @@ class Separable:
     def score_all(self, probes: EncodedFaces, references: EncodedFaces) -> Floats:
         """Two matrix products, the second of one number per cell."""
         a, b = (_scaled(side, side.cues) for side in (probes, references))
-        scores = np.empty((len(a), len(b)), np.float32)
-        for i in range(0, len(a), TILE):
-            for j in range(0, len(b), TILE):
-                tile = scores[i : i + TILE, j : j + TILE]
-                np.matmul(a[i : i + TILE], b[j : j + TILE].T, out=tile)
-                tile /= probes.cues[i : i + TILE] @ references.cues[j : j + TILE].T
-        return scores
+        return ratios_of_products((a, b), (probes.cues, references.cues))
 
     def score_pairs(self, probes: EncodedFaces, references: EncodedFaces, pairs: Pairs) -> Floats:
         """Weighted mean of the cosines of each pair."""

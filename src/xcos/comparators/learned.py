@@ -12,7 +12,7 @@ from xcos.comparators.encoded import EncodedFaces
 from xcos.comparators.factored import Norm, Separable, Shared
 from xcos.comparators.head_file import HeadFile
 from xcos.comparators.weighting import Pairs, Weighting
-from xcos.compare import Uniform
+from xcos.compare import Uniform, require_pairs
 from xcos.errors import IncompatibleTemplates, InvalidArgument
 from xcos.onnx_runtime import CPU
 from xcos.types import Floats, Grids, Maps
@@ -74,13 +74,7 @@ class LearnedHead:
     def score_pairs(self, probes: EncodedFaces, references: EncodedFaces, pairs: Pairs) -> Floats:
         """``(p,)`` scores of listed pairs, in single precision; ``pairs`` (p, 2) holds indices of either side."""
         self._require_mine(probes, references)
-        counts = np.array([len(probes), len(references)])
-        fits = pairs.ndim == 2 and pairs.shape[1] == 2 and np.issubdtype(pairs.dtype, np.integer)
-        if not fits or bool(((pairs < 0) | (pairs >= counts)).any()):
-            raise InvalidArgument(
-                f"pairs must be (p, 2) whole numbers from 0, below {counts[0]} and {counts[1]}, got {pairs.shape} "
-                f"{pairs.dtype}" + (f" from {pairs.min()} to {pairs.max()}" if pairs.size else "")
-            )
+        require_pairs(pairs, len(probes), len(references))
         return self._pair_part.score_pairs(probes, references, pairs)
 
     def _require_mine(self, *sides: EncodedFaces) -> None:

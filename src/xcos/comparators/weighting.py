@@ -65,13 +65,15 @@ class Gather:
         return np.take(self._values, indices, axis=0, out=out, mode="clip")
 
 
-def cosine_blocks(probes: EncodedFaces, references: EncodedFaces, pairs: Pairs) -> Iterator[tuple[slice, Floats]]:
-    """Slices of the list of pairs, with the local cosines (b, cells) of the pairs in them."""
-    first, second = (Gather(rows_of(side.features), BLOCK) for side in (probes, references))
+def cosine_blocks(
+    probes: EncodedFaces, references: EncodedFaces, pairs: Pairs, size: int = BLOCK
+) -> Iterator[tuple[slice, Floats]]:
+    """Slices of the list of pairs, ``size`` each, with the local cosines (b, cells) of the pairs in them."""
+    first, second = (Gather(rows_of(side.features), size) for side in (probes, references))
     _, rows, cols, k = probes.features.shape
     ones = np.ones(k, np.float32)
-    for start in range(0, len(pairs), BLOCK):
-        block = slice(start, start + BLOCK)
+    for start in range(0, len(pairs), size):
+        block = slice(start, start + size)
         products = first(pairs[block, 0])
         products *= second(pairs[block, 1])
         yield block, products.reshape(len(products), rows * cols, k) @ ones

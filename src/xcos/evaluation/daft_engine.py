@@ -13,6 +13,7 @@ must see. So must the photos, unless they are given as bytes.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import sys
@@ -184,7 +185,7 @@ def _join_ray(workers: int, address: str) -> None:
         num_cpus=workers,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         _node_ip_address=LOOPBACK,
     )
     listening = ray.util.get_node_ip_address()

@@ -20,7 +20,7 @@ from xcos.evaluation.fold_accuracy import (
     fold_accuracy_at_midpoints,
 )
 from xcos.evaluation.groups import GroupFigures, group_figures
-from xcos.evaluation.operating import OperatingPoint, Plain, operating_point, shown
+from xcos.evaluation.operating import OperatingPoint, Plain, common_rate, operating_point, shown
 from xcos.evaluation.protocol import Numbers, Truths, VerificationProtocol
 from xcos.evaluation.run import Scored, sample_name
 from xcos.evaluation.scores import FAILED, ScoreSet
@@ -150,6 +150,8 @@ class Figures:
     points: tuple[Point, ...]
     operating: OperatingPoint
     discards: Discards
+    discards_at: OperatingPoint
+    """The lowest false match rate that these scores alone support: here nothing is compared with other matchers."""
     groups: tuple[GroupFigures, ...]
     band: tuple[tuple[float, Estimate], ...]
     """Supported rates, rising, with the FNMR at each."""
@@ -186,7 +188,7 @@ class Figures:
             "folds": [each.to_dict() for each in self.folds],
             "points": [point.to_dict() for point in self.points],
             "operating_point": self.operating.to_dict(),
-            "error_versus_discard": self.discards.to_dict(),
+            "error_versus_discard": {"at": self.discards_at.told, **self.discards.to_dict()},
             "groups": [each.to_dict() for each in self.groups],
             "band": [{"fmr": rate, "fnmr": fnmr.to_dict()} for rate, fnmr in self.band],
             "det": {"fmr": self.det[0].tolist(), "fnmr": self.det[1].tolist()},
@@ -200,15 +202,19 @@ class Figures:
         }
 
 
-def figures_of(protocol: VerificationProtocol, scored: Scored, estimates: Estimates) -> Figures:
-    """The figures of ``scored``, of whose scores ``estimates`` are."""
+def figures_of(protocol: VerificationProtocol, scored: Scored, estimates: Estimates, *, fmr: float | None) -> Figures:
+    """The figures of ``scored``, of whose scores ``estimates`` are; ``fmr`` is that of the operating point.
+
+    Several matchers have one in common (:func:`~xcos.evaluation.operating.common_rate`); None is the EER's threshold.
+    """
     rates = estimates.rates
     thinned = rates.curve.thinned(200)
     at_band = estimates.fnmr_at_fmrs(BAND.tolist())
     points = _points(estimates)
     fta = _failures(protocol, scored.failed, np.arange(len(protocol.samples)))
     fte = _failures(protocol, scored.failed, np.unique(protocol.reference))
-    operating = operating_point(estimates, [(point.fmr, point.fnmr) for point in points], fta=fta, fte=fte)
+    operating = operating_point(estimates, fmr, fta=fta, fte=fte)
+    alone = operating_point(estimates, common_rate([estimates], FMRS), fta=fta, fte=fte)
     bins, mated, non_mated = _histogram(scored)
     return Figures(
         matcher=scored.matcher,
@@ -227,8 +233,9 @@ def figures_of(protocol: VerificationProtocol, scored: Scored, estimates: Estima
             scored.scores,
             {name: values[protocol.probe] for name, values in scored.qualities.items()},
             {name: values[protocol.reference] for name, values in scored.qualities.items()},
-            threshold=operating.threshold,
+            threshold=alone.threshold,
         ),
+        discards_at=alone,
         groups=group_figures(scored.scores, protocol.groups, threshold=operating.threshold),
         band=tuple((float(rate), each) for rate, each in zip(BAND, at_band, strict=True) if each.supported),
         det=(thinned.fmr, thinned.fnmr),

@@ -15,7 +15,7 @@ Plain = dict[str, object]
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """The threshold of the lowest false match rate that the sample supports; where it supports none, of the EER.
+    """A threshold and what happens there.
 
     It was chosen on the very pairs it is used on: an application's threshold comes from other people.
     """
@@ -34,9 +34,7 @@ class OperatingPoint:
     @property
     def told(self) -> str:
         """Which threshold it is, in words."""
-        if self.fmr is None:
-            return f"{self.threshold:.4f}, of the equal error rate: the sample supports no false match rate asked for"
-        return f"{self.threshold:.4f}, of FMR {self.fmr:g}: the lowest one asked for that the sample supports"
+        return f"{self.threshold:.4f}, of {'the equal error rate' if self.fmr is None else f'FMR {self.fmr:g}'}"
 
     def to_dict(self) -> Plain:
         """Plain JSON values."""
@@ -53,13 +51,14 @@ class OperatingPoint:
         }
 
 
-def operating_point(
-    estimates: Estimates, points: Sequence[tuple[float, Estimate]], *, fta: Estimate, fte: Estimate
-) -> OperatingPoint:
-    """The operating point, from the false match rates asked for, each with its FNMR or why it has none."""
+def common_rate(estimates: Sequence[Estimates], rates: Sequence[float]) -> float | None:
+    """The lowest of the rates that the scores of every matcher support, so that they are counted alike; None: none."""
+    return min((rate for rate in rates if all(each.supports(rate) for each in estimates)), default=None)
+
+
+def operating_point(estimates: Estimates, fmr: float | None, *, fta: Estimate, fte: Estimate) -> OperatingPoint:
+    """The operating point at a false match rate that the sample supports, or for None at the equal error rate."""
     rates = estimates.rates
-    supported = {rate: fnmr for rate, fnmr in points if fnmr.supported}
-    fmr = min(supported, default=None)
     threshold = rates.eer.threshold if fmr is None else rates.at_fmr(fmr).threshold
     made = rates.failed_mated < len(rates.mated) and rates.failed_non_mated < len(rates.non_mated)
     known = fta.supported and fte.supported
@@ -67,7 +66,7 @@ def operating_point(
         fmr,
         threshold,
         estimates.fmr(threshold),
-        estimates.fnmr(threshold) if fmr is None else supported[fmr],
+        estimates.fnmr(threshold) if fmr is None else estimates.fnmr_at_fmr(fmr),
         rates.transactions(threshold, fta=fta.value, fte=fte.value) if made and known else None,
     )
 

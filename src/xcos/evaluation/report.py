@@ -47,8 +47,10 @@ CAVEATS = (
     "A photo without a template is an error of its pairs: they never match and stay in every denominator. FAR and FRR "
     "count it once, as a failure to acquire (FTA, of all samples); GFAR and GFRR as a failure to enrol too (FTE, of "
     "references).",
-    "The operating point's threshold was chosen on these very pairs; an application takes its threshold from other "
-    "people (a calibration card).",
+    "The operating point is the lowest false match rate asked for that the scores of every matcher support, the equal "
+    "error rate where there is none; error versus discard, which compares no matchers, has the lowest that this one "
+    "supports. Its threshold was chosen on these very pairs; an application takes one from other people (a calibration "
+    "card).",
 )
 EVIDENCE_CAVEAT = (
     "In the evidence a cell reaches what the threshold asks of it, or has a dark corner; attention is its weight, and "

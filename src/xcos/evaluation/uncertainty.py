@@ -321,6 +321,10 @@ class Estimates:
         """As many independent false matches are worth as much as those at an FMR of ``rate``; 30 support it."""
         return plug_in_interval(self._false_matches(self.rates.at_fmr(rate).threshold)).effective_errors
 
+    def supports(self, rate: float) -> bool:
+        """Whether the sample bears a threshold at this false match rate: enough people, and the rule of 30."""
+        return not self._too_few and self.effective_false_matches(rate) >= LEAST_ERRORS
+
     def _why_not(self, rate: float, threshold: float) -> str:
         errors = plug_in_interval(self._false_matches(threshold)).effective_errors
         if errors >= LEAST_ERRORS:

@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 
 from xcos.errors import InvalidArgument
 from xcos.training.all_pairs import MatedBatches, imitation_loss, mate_loss, trust_weighted_scores
-from xcos.training.head import FaceMaps, Norm, Separable, Uniform, XcosHead, make_head
+from xcos.training.head import Concat, FaceMaps, Norm, Separable, Uniform, XcosHead, make_head
 from xcos.types import Floats, Grids
 
 WeightingName = Literal["separable", "symmetric", "norm", "uniform"]
@@ -93,15 +93,31 @@ def fit_head(
     ``grids`` (n, rows, cols, channels) and ``vectors`` (n, D) are of the same photos, ``labels`` (n,) of their people.
     In each batch all pairs are scored; the loss is :func:`fit_loss`.
     """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        head = make_head(settings.weighting, grids.shape[-1], channels=settings.channels)
+    return fit_given_head(head, grids, vectors, labels, settings, on_step)
+
+
+def fit_given_head(
+    head: XcosHead,
+    grids: GridSource,
+    vectors: Floats,
+    labels: NDArray[np.int64],
+    settings: FitSettings,
+    on_step: Callable[[Step], None] = lambda _: None,
+) -> XcosHead:
+    """As :func:`fit_head`, for a head made elsewhere, such as one with the paper's weighting; it is changed."""
     if not len(vectors) == len(labels) == grids.shape[0]:
         raise InvalidArgument(
             f"grids, vectors and labels must be of the same photos, got {grids.shape[0]}, {len(vectors)}, {len(labels)}"
         )
     with _one_thread():
-        return _fit(grids, vectors, labels, settings, on_step)
+        return _fit(head, grids, vectors, labels, settings, on_step)
 
 
 def _fit(
+    head: XcosHead,
     grids: GridSource,
     vectors: Floats,
     labels: NDArray[np.int64],
@@ -110,9 +126,6 @@ def _fit(
 ) -> XcosHead:
     random = np.random.default_rng(settings.seed)
     teacher = normalize(torch.from_numpy(np.array(vectors, np.float32)), dim=1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        head = make_head(settings.weighting, grids.shape[-1], channels=settings.channels)
     optimizer = torch.optim.AdamW(head.parameters(), lr=settings.rate, weight_decay=settings.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=settings.steps)
     batches = MatedBatches(labels, people=settings.people, others=settings.others, random=random)
@@ -142,7 +155,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def all_scores(head: XcosHead, grids: Tensor) -> Tensor:
-    """``(n, n)`` scores of n faces with one another; ``grids`` (n, grid_channels, h, w).
+    """``(n, n)`` scores of n faces with one another, probes in rows; ``grids`` (n, grid_channels, h, w).
 
     Where the attention is a product of the two faces' terms, the score is a matrix product and no pair is formed.
     """
@@ -156,13 +169,14 @@ def all_scores(head: XcosHead, grids: Tensor) -> Tensor:
         case Uniform():
             cells = normalize(features, dim=1).flatten(1)
             return (cells @ cells.T) / features[0, 0].numel()
-    first, second = torch.triu_indices(len(grids), len(grids), 0)
+    n = len(grids)
+    ordered = isinstance(head.weighting, Concat)
+    first, second = torch.ones(n, n).nonzero().T if ordered else torch.triu_indices(n, n, 0)
     # The other weightings read nothing of the grid but its projection.
     sides = [FaceMaps(features[at], features[at]) for at in (first, second)]
     scores = head.compare(*sides).score
-    square = scores.new_zeros(len(grids), len(grids))
-    square = square.index_put((first, second), scores)
-    return square.index_put((second, first), scores)
+    square = scores.new_zeros(n, n).index_put((first, second), scores)
+    return square if ordered else square.index_put((second, first), scores)
 
 
 class Loss(NamedTuple):

@@ -148,8 +148,9 @@ class _Meter:
         config = self._job.config
         if not all(math.isfinite(value) for value in means.values()):
             raise InvalidConfig(
-                f"the loss is {means} after step {position.step} and training cannot go on; lower optimizer.rate, "
-                "set optimizer.clip or schedule.warm_up, and start again from the last checkpoint or anew",
+                f"the loss is {means} after step {position.step} and training cannot go on; lower optimizer.rate, set "
+                "optimizer.clip or schedule.warm_up, and start anew in another folder, with weights from a checkpoint "
+                "of this one if you like",
                 step=position.step,
             )
         self._clear()

@@ -153,7 +153,8 @@ class _Run:
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise InvalidConfig(
                     f"{name} is no longer finite after step {position.step}; lower optimizer.rate or set "
-                    "optimizer.clip, and resume from the last checkpoint or start anew",
+                    "optimizer.clip, and start anew in another folder, with weights from a checkpoint of this one if "
+                    "you like",
                     step=position.step,
                 )
         error = self._measure()

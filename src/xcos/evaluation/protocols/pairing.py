@@ -196,7 +196,10 @@ def check_pairs(
             raise refused(place(second), f"the pair of {where} stands here again: {told}")
 
 
-_ADVICE = "It would count as much as others; correct the list, or ask for the list as it was published (as_published)"
+_ADVICE = (
+    "It would count as much as others; correct the list, or ask for the list as it was published (as_published=True; "
+    "--as-published of xcos evaluate)"
+)
 
 
 def _repeats(key: Numbers) -> bool:

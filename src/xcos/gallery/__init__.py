@@ -1,0 +1,1 @@
+"""Searching many people: a gallery that explains its candidates and forgets on request."""

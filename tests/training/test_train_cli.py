@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -293,7 +294,9 @@ def test_a_stop_by_the_user_says_how_to_go_on(
         return path
 
     again = "goes on from the newest checkpoint in train, or begins anew where there is none yet"
-    with monkeypatch.context() as patch:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore the signal
+    with monkeypatch.context() as patch, contextlib.ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGINT, before)
         patch.setattr(run_module, "write_checkpoint", stopping)
         code, out, err = run(capsys, "train.toml", "--json")
         assert (code, out) == (130, "")

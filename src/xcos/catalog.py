@@ -47,6 +47,13 @@ EXPLAINERS: dict[str, Listed] = {
         Listed("own", "xcos.explainers.own_maps:OwnMaps", needs="cells"),
         Listed("norm", "xcos.explainers.norm_weighting:NormWeighting"),
         Listed("centered", "xcos.explainers.centered:Centered", needs="cells", threshold="needed"),
+        Listed(
+            "seen",
+            "xcos.explainers.seen:Seen",
+            needs="cells",
+            threshold="needed",
+            readers={"fields": "xcos.explainers.cell_fields:read_fields"},
+        ),
         Listed("cell-occlusion", "xcos.explainers.cell_occlusion:CellOcclusion"),
         Listed("x-face", "xcos.explainers.sliding_occlusion:SlidingOcclusion"),
         Listed("rise", "xcos.explainers.rise:Rise"),

@@ -10,6 +10,7 @@ from explainers.cell_toys import POINTS, CellColors, mosaic, toy_face
 from explainers.toys import SIDE, TEMPLATE, WeightedSum, hot, per_pixel, white
 
 from xcos.compare import NormWeighted, TrustWeighted
+from xcos.explainers.cell_fields import CellFields
 from xcos.explainers.cell_occlusion import CellOcclusion
 from xcos.explainers.centered import Centered
 from xcos.explainers.corr_rise import CorrRise
@@ -23,6 +24,7 @@ from xcos.explainers.min_plus import MinPlus
 from xcos.explainers.norm_weighting import NormWeighting
 from xcos.explainers.own_maps import OwnMaps
 from xcos.explainers.rise import Rise
+from xcos.explainers.seen import Seen
 from xcos.explainers.semantic import FaceRegion, Polygon, RegionSet, SemanticRegions
 from xcos.explainers.semantic.regions import in_frame
 from xcos.explainers.sliding_occlusion import SlidingOcclusion
@@ -46,6 +48,8 @@ class Known:
 
 HOT, COLD = (slice(18, 26), slice(8, 24)), (slice(3, 8), slice(8, 24))  # the toy's mouth and its forehead
 SIMILARITY: Reals = np.array([[1.0, 0.6], [0.2, 0.1]])
+
+SEES: Reals = np.array([[[0, 0], [0, 1]], [[0, 1], [0, 0]], [[0, 0], [1, 0]], [[0, 0], [0, 1]]], np.float64)
 
 
 def spots(explainer: Explainer, *, signed: bool = True) -> Known:
@@ -148,6 +152,10 @@ KNOWN: dict[str, Callable[[], Known]] = {
     "own": lambda: cells(OwnMaps, SIMILARITY / 4),
     "norm": norms,
     "centered": lambda: cells(lambda matcher: Centered(matcher, 0.4), (SIMILARITY - 0.4) / 4),
+    "seen": lambda: cells(  # the first cell sees the last square, the others their own
+        lambda matcher: Seen(matcher, 0.4, CellFields("fake", SEES, "made up")),
+        np.array([[0.0, 0.2], [-0.2, -0.3 + 0.6]]) / 4,
+    ),
     "counterfactual": lambda: cells(  # 0.475 is a match; without the first cell 0.3 is not
         lambda matcher: CounterfactualQuestion(matcher, 0.4), np.array([[0.6, 0.0], [0.0, 0.0]]) / 4
     ),

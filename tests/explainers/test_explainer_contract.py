@@ -25,7 +25,7 @@ from xcos.types import AlignedFace, Crops, CropTemplate, Face, Maps, Templates
 from xcos.weights import WeightCard
 
 CARD = replace(FAKE_CARD, template=TEMPLATE)
-ADDITIVE = ("own", "norm", "centered", "transport")
+ADDITIVE = ("own", "norm", "centered", "seen", "transport")
 WITHOUT_PASSES = (*ADDITIVE, "random", "center", "edges", "uniform", "counterfactual")  # no cells of noise flip
 SCORES, CELLS = (
     [name for name, listed in EXPLAINERS.items() if listed.needs == needs] for needs in ("scores", "cells")
@@ -35,12 +35,12 @@ BLACK_BOX = [*SCORES, *CELLS]
 
 @dataclass(frozen=True)
 class CountingEmbedder:
-    """Mean colours of 4 × 4 cells under the shipped model's name, so that its packaged threshold is found."""
+    """Mean colours of 7 × 7 cells under the shipped model's name, so that its packaged threshold is found."""
 
     model: str
     card: WeightCard = CARD
     calls: list[int] = field(default_factory=list)
-    cells: int = 4
+    cells: int = 7
 
     def embed(self, crops: Crops) -> Templates:
         self.calls.append(len(crops))
@@ -123,7 +123,7 @@ def test_the_threshold_of_centred_contributions_is_the_packaged_one_or_the_one_g
     assert build_explainer("centered", matcher, {"threshold": "0.25"}) == Centered(matcher, 0.25)
     unknown = GridMatcher(replace(embedder, model="somebody else's"), TrustWeighted())
     assert build_explainer("centered", unknown, {"threshold": "0.25"}) == Centered(unknown, 0.25)
-    for name in ("centered", "counterfactual"):
+    for name in ("centered", "seen", "counterfactual"):
         with pytest.raises(InvalidArgument, match="no packaged calibration"):
             build_explainer(name, unknown)
 

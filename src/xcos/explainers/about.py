@@ -33,6 +33,11 @@ METHODS: dict[str, About] = {
         "The cells add up to score minus threshold exactly, but another threshold gives another map, and a cell sees "
         "more of the face than its square.",
     ),
+    "seen": About(
+        "Contributions beyond the threshold, where cells look",
+        "The squares add up to score minus threshold exactly, but where a cell looks was measured on other photos and "
+        "is the same for all pairs: much of the map is where this network always looks.",
+    ),
     "cell-occlusion": About(
         "Cell occlusion, brute force",
         "Measured is what a patch does that no face has, and of two cells of which either would do, neither looks "

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import settings
 
 import xcos
+import xcos.cli.verify
 from xcos.alignment import DLIB_150, align
-from xcos.catalog import default_verifier
+from xcos.catalog import DETECTORS, EMBEDDERS, default_verifier
 from xcos.detectors import Mtcnn
 from xcos.embedders import DlibResNet
 from xcos.images import read_image
@@ -53,6 +54,25 @@ def dlib_fourth() -> DlibResNet:
 def dlib_trusted() -> DlibResNet:
     """The shipped model: the packaged network with its learned 7 × 7 × 128 grid."""
     return DlibResNet(grid="trusted")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, dlib_last: DlibResNet, dlib_trusted: DlibResNet, mtcnn: Mtcnn) -> None:
+    """Commands get the networks that are loaded once for all tests."""
+    monkeypatch.setitem(EMBEDDERS, "xcos-dlib-7x7", lambda: dlib_trusted)
+    monkeypatch.setitem(EMBEDDERS, "dlib", lambda: dlib_last)
+    monkeypatch.setitem(DETECTORS, "mtcnn", lambda _: mtcnn)
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading a photo fails the test: the request must be refused before."""
+
+    def refuse(*_: object) -> None:
+        pytest.fail("work was done before the request was refused")
+
+    monkeypatch.setattr(xcos.cli.verify, "read_image", refuse)
+    monkeypatch.setattr("xcos.extractor.read_image", refuse)
 
 
 @pytest.fixture(scope="session")

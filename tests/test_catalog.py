@@ -29,18 +29,9 @@ Example = Callable[[str], Photo]
 
 
 @pytest.fixture
-def cheap(
-    monkeypatch: pytest.MonkeyPatch,
-    dlib_last: DlibResNet,
-    dlib_fourth: DlibResNet,
-    dlib_trusted: DlibResNet,
-    mtcnn: Mtcnn,
-) -> None:
-    """The networks loaded once for all tests."""
-    monkeypatch.setitem(EMBEDDERS, "xcos-dlib-7x7", lambda: dlib_trusted)
-    monkeypatch.setitem(EMBEDDERS, "dlib", lambda: dlib_last)
+def cheap(monkeypatch: pytest.MonkeyPatch, dlib_fourth: DlibResNet) -> None:
+    """The last packaged network, too, is loaded once for all tests."""
     monkeypatch.setitem(EMBEDDERS, "dlib-fourth", lambda: dlib_fourth)
-    monkeypatch.setitem(DETECTORS, "mtcnn", lambda _: mtcnn)
 
 
 def test_the_default_is_what_the_documentation_says(verifier: Verifier) -> None:
@@ -53,7 +44,7 @@ def test_the_default_is_what_the_documentation_says(verifier: Verifier) -> None:
     assert "LFW" in verifier.calibration.origin.dataset
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("quick", "cheap")
 @pytest.mark.parametrize(
     ("embedder", "comparator"),
     [(name, each) for name in sorted(EMBEDDERS) for each in ("norm", "uniform")] + [("xcos-dlib-7x7", "trust")],
@@ -68,13 +59,13 @@ def test_every_packaged_combination_verifies(embedder: str, comparator: str, exa
     assert other.score < mated.score
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("quick", "cheap")
 @pytest.mark.parametrize(("embedder", "comparator"), [("dlib", "norm"), ("dlib-fourth", "norm"), ("", "trust")])
 def test_an_embedder_is_compared_as_its_grid_was_made_for(embedder: str, comparator: str) -> None:
     assert build_verifier(embedder=embedder).comparator.name == comparator
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("quick", "cheap")
 def test_a_combination_without_a_card_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="no packaged calibration"):
         build_verifier(embedder="dlib", comparator="trust")
@@ -103,7 +94,7 @@ def test_no_card_is_found_for_another_model() -> None:
     assert caught.value.details == {"model": "other/model/0123456789ab", "comparator": "norm"}
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("quick", "cheap")
 @pytest.mark.parametrize(
     "names",
     [
@@ -126,7 +117,7 @@ def test_an_unknown_name_is_refused(names: dict[str, str]) -> None:
         build_verifier(**names)  # type: ignore[arg-type]
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("quick", "cheap")
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     for names, known in (
         ({"detector": "nothing"}, DETECTORS),
@@ -139,7 +130,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
             assert name in caught.value.message
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("quick", "cheap")
 def test_a_given_calibration_takes_the_place_of_the_packaged_one(dlib_last: DlibResNet) -> None:
     folder = DATA / "calibrations"
     own = folder / card_path(dlib_last.model, "norm")
@@ -152,7 +143,7 @@ def test_a_given_calibration_takes_the_place_of_the_packaged_one(dlib_last: Dlib
         build_verifier(embedder="dlib", calibration=folder / "missing.json")
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("quick", "cheap")
 def test_the_choice_of_face_is_passed_on() -> None:
     assert build_verifier(face="center").face == "center"
     assert catalog.default_verifier(face=2).face == 2

@@ -16,9 +16,8 @@ from PIL import Image
 
 import xcos
 import xcos.pairs
-from xcos.catalog import DATA, DETECTORS, EMBEDDERS
+from xcos.catalog import DATA
 from xcos.cli import main
-from xcos.detectors import Mtcnn
 from xcos.detectors import mtcnn as mtcnn_module
 from xcos.embedders import DlibResNet
 from xcos.embedders.dlib_resnet import CARD
@@ -40,25 +39,6 @@ def named(name: str) -> str:
 MATCH = (named("0_front"), named("0_smile"))
 NON_MATCH = (named("0_front"), named("1_front"))
 INCONCLUSIVE = (named("1_front"), named("2_front"))
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch, dlib_last: DlibResNet, dlib_trusted: DlibResNet, mtcnn: Mtcnn) -> None:
-    """The networks loaded once for all tests."""
-    monkeypatch.setitem(EMBEDDERS, "xcos-dlib-7x7", lambda: dlib_trusted)
-    monkeypatch.setitem(EMBEDDERS, "dlib", lambda: dlib_last)
-    monkeypatch.setitem(DETECTORS, "mtcnn", lambda _: mtcnn)
-
-
-@pytest.fixture
-def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading a photo fails the test: the request must be refused before."""
-
-    def refuse(*_: object) -> None:
-        pytest.fail("work was done before the request was refused")
-
-    monkeypatch.setattr(xcos.cli.verify, "read_image", refuse)
-    monkeypatch.setattr("xcos.extractor.read_image", refuse)
 
 
 @pytest.fixture

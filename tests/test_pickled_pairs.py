@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import struct
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pickles import Evil
 
 from xcos.errors import InvalidArgument
 from xcos.pickled_pairs import PickledPairs, read_pickled_pairs
@@ -84,14 +84,6 @@ def test_what_python_2_writes_is_read_in_every_protocol(tmp_path: Path, protocol
 def test_labels_may_be_the_numbers_zero_and_one(tmp_path: Path) -> None:
     assert read(tmp_path, pickle.dumps((IMAGES, [1, 0]))).mated.tolist() == [True, False]
     assert read(tmp_path, b"(]q\x00(U\x01aU\x01be]q\x03L1L\nat.").mated.tolist() == [True]
-
-
-class Evil:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, (f"touch {self.path}",)
 
 
 @pytest.mark.parametrize("protocol", range(6))

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pickles import Evil
 from protocol_sets import binned, crop
 
 from xcos.alignment import ARCFACE_112
@@ -75,14 +75,6 @@ def test_the_sets_of_the_field_are_read_from_their_bin(tmp_path: Path, name: str
     protocol = read_protocol(name, path)
     assert isinstance(protocol, VerificationProtocol)
     assert (protocol.name, len(protocol)) == (name, 20)
-
-
-class Evil:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, (f"touch {self.path}",)
 
 
 @pytest.mark.parametrize("protocol", range(6))

@@ -14,12 +14,9 @@ import pytest
 from onnx import helper, numpy_helper
 from PIL import Image
 
-import xcos
-from xcos.catalog import DATA, DETECTORS, EMBEDDERS, EXPLAINERS, build_explainer, build_matcher
+from xcos.catalog import DATA, EXPLAINERS, build_explainer, build_matcher
 from xcos.cli import main
 from xcos.cli.explain import region_means
-from xcos.detectors import Mtcnn
-from xcos.embedders import DlibResNet
 from xcos.explainers.about import METHODS, about
 from xcos.explainers.counterfactual import CounterfactualQuestion
 from xcos.explainers.explanation import Explanation
@@ -29,25 +26,8 @@ from xcos.verifier import Verifier
 
 PHOTOS = tuple(str(DATA / "examples" / f"{name}.jpg") for name in ("0_front", "1_front"))
 Capture = pytest.CaptureFixture[str]
+pytestmark = pytest.mark.usefixtures("quick")
 Aligned = Callable[[str], AlignedFace]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch, dlib_last: DlibResNet, dlib_trusted: DlibResNet, mtcnn: Mtcnn) -> None:
-    """The networks loaded once for all tests."""
-    monkeypatch.setitem(EMBEDDERS, "xcos-dlib-7x7", lambda: dlib_trusted)
-    monkeypatch.setitem(EMBEDDERS, "dlib", lambda: dlib_last)
-    monkeypatch.setitem(DETECTORS, "mtcnn", lambda _: mtcnn)
-
-
-@pytest.fixture
-def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading a photo fails the test: the request must be refused before."""
-
-    def refuse(*_: object) -> None:
-        pytest.fail("work was done before the request was refused")
-
-    monkeypatch.setattr(xcos.cli.verify, "read_image", refuse)
 
 
 def run(capsys: Capture, *words: str) -> tuple[int, str, str]:

@@ -9,22 +9,14 @@ from typing import Any
 
 import pytest
 
-from xcos.catalog import DATA, DETECTORS, EMBEDDERS
+from xcos.catalog import DATA
 from xcos.cli import main
-from xcos.detectors import Mtcnn
-from xcos.embedders import DlibResNet
 from xcos.gallery.audit import check_audit
 
 Capture = pytest.CaptureFixture[str]
+pytestmark = pytest.mark.usefixtures("quick")
 EXAMPLES = DATA / "examples"
 PURPOSE = "show how a search explains itself"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, dlib_last: DlibResNet, dlib_trusted: DlibResNet, mtcnn: Mtcnn) -> None:
-    monkeypatch.setitem(EMBEDDERS, "xcos-dlib-7x7", lambda: dlib_trusted)
-    monkeypatch.setitem(EMBEDDERS, "dlib", lambda: dlib_last)
-    monkeypatch.setitem(DETECTORS, "mtcnn", lambda _: mtcnn)
 
 
 def run(capsys: Capture, *words: object) -> tuple[int, str, str]:

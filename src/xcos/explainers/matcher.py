@@ -35,10 +35,25 @@ class Matcher(Protocol):
 
 
 @dataclass(frozen=True)
-class GridMatcher:
-    """An embedder's grids by a comparator: the score that xCos explains itself."""
+class _Embedding:
+    """What all matchers on an embedder have of it."""
 
     embedder: Embedder
+
+    @property
+    def template(self) -> CropTemplate:
+        """Of the embedder's card."""
+        return self.embedder.card.template
+
+    def encode(self, crops: Crops) -> Templates:
+        """As the embedder does."""
+        return self.embedder.embed(crops)
+
+
+@dataclass(frozen=True)
+class GridMatcher(_Embedding):
+    """An embedder's grids by a comparator: the score that xCos explains itself."""
+
     comparator: Comparator
 
     @property
@@ -46,39 +61,19 @@ class GridMatcher:
         """Model and weighting."""
         return f"{self.embedder.model} · {self.comparator.name}"
 
-    @property
-    def template(self) -> CropTemplate:
-        """Of the embedder's card."""
-        return self.embedder.card.template
-
-    def encode(self, crops: Crops) -> Templates:
-        """As the embedder does."""
-        return self.embedder.embed(crops)
-
     def score(self, probes: Templates, references: Templates) -> Reals:
         """Sum of the comparison's contributions."""
         return _scores(self.comparator, probes.grids, references.grids)
 
 
 @dataclass(frozen=True)
-class VectorMatcher:
+class VectorMatcher(_Embedding):
     """An embedder's own vectors by their cosine: any plain face recognition model."""
-
-    embedder: Embedder
 
     @property
     def name(self) -> str:
         """Model and ``vector``."""
         return f"{self.embedder.model} · vector"
-
-    @property
-    def template(self) -> CropTemplate:
-        """Of the embedder's card."""
-        return self.embedder.card.template
-
-    def encode(self, crops: Crops) -> Templates:
-        """As the embedder does."""
-        return self.embedder.embed(crops)
 
     def score(self, probes: Templates, references: Templates) -> Reals:
         """Cosines."""
